@@ -20,7 +20,7 @@ from harness.core.records.differences import Difference
 from harness.core.records.reference import Reference, ReferenceArm
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
-from harness.core.records.suspect import Suspect, SuspectKind
+from harness.core.records.suspect import Suspect
 from harness.core.records.verdict import REPLAYED, Verdict, VerdictKind
 
 MOST_DIFFERENCES = 4
@@ -215,7 +215,7 @@ class AgainstReference:
             accepted_on=replay.accepted.date[:10],
             changed=what,
         )
-        changed = [Suspect(SuspectKind.DIFFERENCE, str(each)) for each in replay.differences]
+        changed = [Suspect(each.kind, str(each)) for each in replay.differences]
         return worded.with_suspects((*changed, *replay.parts(verdict))) if moved else worded
 
 

@@ -29,11 +29,21 @@ AS_LONG = 0.001
 NO_TIME_S = 1e-6
 MODEL, REVISION = "model", "revision"
 """The names of the differences of two models, and of two revisions of the source."""
+_KINDS = {"engine": SuspectKind.ENGINE, REVISION: SuspectKind.SOURCE}
+"""Name of a setting → kind, of those that are no options."""
 SPEECH = "ms per second of speech"
 FULL = 100.0
 """A level in percent that no interval has: it is written with as many decimals as differ from it."""
 ORDER: Final = (
-    (SuspectKind.UNKNOWN, SuspectKind.DIFFERENCE, SuspectKind.SOURCE),
+    (
+        SuspectKind.UNKNOWN,
+        SuspectKind.DIFFERENCE,
+        SuspectKind.SOURCE,
+        SuspectKind.PACKAGE,
+        SuspectKind.INTERPRETER,
+        SuspectKind.OPTION,
+        SuspectKind.ENGINE,
+    ),
     (SuspectKind.OPERATOR, SuspectKind.NODE),
     (SuspectKind.STAGE, SuspectKind.PHASE, SuspectKind.MEMORY),
     (SuspectKind.MODEL,),
@@ -160,11 +170,10 @@ def _span(change: Estimate, *, scale: float, unit: str) -> str:
 
 
 def _different_arms(reference: Arm, candidate: Arm, data: RunData) -> list[Suspect]:
-    kinds = {MODEL: SuspectKind.MODEL, REVISION: SuspectKind.SOURCE}
     # A description of the source begins with its commit.
     revisions = tuple(each.revision or each.source.partition(" ")[0] for each in (reference, candidate))
     return [
-        Suspect(kinds.get(each.name, SuspectKind.DIFFERENCE), str(each), revisions if each.name == REVISION else ())
+        Suspect(each.kind, str(each), revisions if each.kind is SuspectKind.SOURCE else ())
         for each in arm_differences(reference, candidate, data)
     ]
 
@@ -173,7 +182,10 @@ def arm_differences(reference: Arm, candidate: Arm, data: RunData) -> list[Diffe
     """What the two arms loaded that is not the same: facts, not estimates."""
     before, after = (_settings(arm) for arm in (reference, candidate))
     return [
-        *differences(before, after, absent="default"),
+        *(
+            each._replace(kind=_KINDS.get(each.name, each.kind))
+            for each in differences(before, after, absent="default", kind=SuspectKind.OPTION)
+        ),
         *_package_differences(reference, candidate, data),
         *_model_difference(reference.model, candidate.model),
     ]
@@ -183,7 +195,7 @@ def _package_differences(reference: Arm, candidate: Arm, data: RunData) -> list[
     """Packages of other versions; those that the arms name come first, and then what these brought with them."""
     requirements = (*reference.runtime.requirements, *candidate.runtime.requirements)
     named = {canonical(found[1]) for each in requirements if (found := NAME.match(each))}
-    changed = differences(_packages(reference, data), _packages(candidate, data))
+    changed = differences(_packages(reference, data), _packages(candidate, data), kind=SuspectKind.PACKAGE)
     return sorted(changed, key=lambda each: (canonical(each.name) not in named, each))
 
 
@@ -191,7 +203,7 @@ def _model_difference(before: ModelVariant | None, after: ModelVariant | None) -
     if before is None or after is None or before.sha256 == after.sha256:
         return []
     sizes = f"{before.size / 1e6:.1f} → {after.size / 1e6:.1f} MB"
-    return [Difference(MODEL, before.name, f"{after.name} ({sizes})")]
+    return [Difference(MODEL, before.name, f"{after.name} ({sizes})", SuspectKind.MODEL)]
 
 
 def _settings(arm: Arm) -> dict[str, str]:

@@ -40,7 +40,7 @@ def _model(accepted: PromotedRun, data: RunData, scenario_id: str) -> list[Suspe
 
 def _packages(accepted: PromotedRun, data: RunData) -> list[Suspect]:
     changed = sorted(differences(accepted.packages, data.run.subject.packages))
-    return [Suspect(SuspectKind.DIFFERENCE, str(each)) for each in changed]
+    return [Suspect(SuspectKind.PACKAGE, str(each)) for each in changed]
 
 
 def _source(accepted: PromotedRun, data: RunData) -> list[Suspect]:

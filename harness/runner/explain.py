@@ -60,7 +60,7 @@ def _packages(
     changed = sorted(differences(good.subject.packages, now.packages, absent=ABSENT))
     if not changed:
         return None
-    name, was, version = changed[0]
+    name, was, version, _ = changed[0]
     if len(changed) == 1 and ABSENT not in (was, version):
         return Between(subject=name, places=version_places(name, was, version, given=(), report=report))
     before = load(good.run)

@@ -16,6 +16,7 @@ from harness.analysis.conclude import without_interval
 from harness.analysis.messages import leniency, percent
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirmation
+from harness.core.records.suspect import SuspectKind
 from harness.core.records.verdict import TargetKind, Verdict, VerdictKind
 from harness.metrics.registry import METRICS
 from harness.schedule.endings import DEFAULT_POLICY, AlertPolicy
@@ -52,6 +53,7 @@ class Finding:
     low: float | None = None
     high: float | None = None
     suspects: tuple[str, ...] = ()
+    suspect_kinds: tuple[SuspectKind, ...] = ()
     compared_with: str = ""
 
     @property
@@ -130,6 +132,7 @@ def _of_verdict(verdict: Verdict, *, run_id: str) -> Finding | None:
         kind=AlertKind.IMPROVEMENT if gained else AlertKind.REGRESSION, subject=verdict.scenario_id,
         metric=verdict.metric, run_id=run_id, sentence="; ".join(filter(None, (words, leniency(verdict)))),
         size=change.point, low=change.low, high=change.high, suspects=verdict.suspects,
+        suspect_kinds=tuple(each.kind for each in verdict.suspected),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from harness.analysis.messages import with_span
 from harness.core.errors import UsageError
 from harness.core.records.run import CONFIRMATION, REPLAY_OF, Concluded, RunStatus
 from harness.core.records.schedule import Alert, AlertKind, Confirmation, Fire
+from harness.core.records.suspect import Suspect
 from harness.core.records.verdict import Verdict, VerdictKind
 from harness.plan.config import Config
 from harness.runner.selection import BUDGETS_S
@@ -56,7 +57,7 @@ class Decision:
     state: Confirmation
     sentence: str
     run_id: str = ""
-    suspects: tuple[str, ...] = ()
+    suspects: tuple[Suspect, ...] = ()
 
 
 def waiting_alerts(journal: ScheduleLog, run_id: str) -> tuple[Alert, ...]:
@@ -146,7 +147,7 @@ def decide(alert: Alert, duels: Sequence[Concluded], *, otherwise: str) -> Decis
             sentence = f"confirmed by a duel with {against}: {span}"
         else:
             sentence = f"not confirmed: a duel with {against} shows {_shown(verdict)}: {span}"
-        return Decision(state=answer, sentence=sentence, run_id=run_id, suspects=verdict.suspects)
+        return Decision(state=answer, sentence=sentence, run_id=run_id, suspects=verdict.suspected)
     reason = alert.confirmation_reason or otherwise
     return Decision(state=Confirmation.IMPOSSIBLE, sentence=f"no duel could confirm it: {reason}")
 

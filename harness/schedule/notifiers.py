@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from harness.core.errors import BenchError, ConfigError
 from harness.core.files import append_whole
+from harness.core.records.suspect import SuspectKind
 from harness.core.user_paths import user_path
 
 TIMEOUT_S: Final = 15.0
@@ -31,7 +32,8 @@ class Line:
     """One alert in a message: what it is about, and the change as a log-ratio, where it is one.
 
     `alert` is its number, and `page` the address of its page. `confirmed` is what the duel of the run `duel` has shown:
-    confirmed, undecided, not possible; "" without a duel. `confirmation` says so as a sentence.
+    confirmed, undecided, not possible; "" without a duel. `confirmation` says so as a sentence. `suspect_kinds` has the
+    kind of each of `suspects`.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class Line:
     confirmed: str = ""
     confirmation: str = ""
     duel: str = ""
+    suspect_kinds: tuple[SuspectKind, ...] = ()
     alert: int = 0
     page: str = ""
 

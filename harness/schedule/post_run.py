@@ -171,7 +171,7 @@ class PostRunActions:
         rows = [each for each in confirmation_rows(self.store, fire.confirms) if each.status.is_finished]
         duels = [published(each) for each in self.store.outlines([row.id for row in rows])]
         otherwise = published_text(fire.reason) or "it was not measured"
-        suspects = {(each.scenario_id, each.metric): each.suspects for each in data.verdicts} if data else {}
+        suspects = {(each.scenario_id, each.metric): each.suspected for each in data.verdicts} if data else {}
         decided: list[tuple[Alert, Decision]] = [
             (each, decide(each, duels, otherwise=otherwise)) for each in waiting_alerts(self.journal, fire.confirms)
         ]
@@ -180,7 +180,8 @@ class PostRunActions:
             if decision.state is not Confirmation.NOT_CONFIRMED:
                 line = _line_of_alert(alert, decision)
                 own = decision.suspects or suspects.get((alert.subject, alert.metric), ())
-                lines.append((replace(line, suspects=own), alert.key))
+                sentences, kinds = tuple(each.sentence for each in own), tuple(each.kind for each in own)
+                lines.append((replace(line, suspects=sentences, suspect_kinds=kinds), alert.key))
         with self.journal.together() as log:
             self._add(*_by_event(lines), to=log, fire=fire, now=now)
             for alert, decision in decided:

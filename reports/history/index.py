@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.changepoints.chain import LinePoint, ratio_to_reference
 from harness.analysis.changepoints.detect import ChangePoint
-from harness.core.records.differences import Difference, differences
+from harness.core.records.differences import differences
 from harness.core.records.run import Concluded
 from harness.core.records.verdict import Leniency, Shown, VerdictKind
 
@@ -219,7 +219,7 @@ def subject_changes(runs: Sequence[PastRun]) -> Iterator[tuple[int, str]]:
     """The changes of the subject: the index of the first run with a change, and what changed."""
     for index in range(1, len(runs)):
         if changed := differences(runs[index - 1].subject, runs[index].subject):
-            short = (Difference(name, before[:12], after[:12]) for name, before, after in changed)
+            short = (each._replace(before=each.before[:12], after=each.after[:12]) for each in changed)
             yield index, "; ".join(map(str, short))
 
 

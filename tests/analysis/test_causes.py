@@ -204,7 +204,7 @@ def test_each_difference_of_the_arms_has_a_kind_and_revisions_are_named_apart(bo
     candidate = replace(candidate, arm=replace(candidate.arm, threads=2, revision="0123456789ab"))
     found = suspects_of(verdict("latency", worse=False), candidate, reference, both, Policy())
     assert [(each.kind, each.sentence.split()[0]) for each in found] == [
-        (SuspectKind.DIFFERENCE, "threads"),
+        (SuspectKind.OPTION, "threads"),
         (SuspectKind.SOURCE, "revision"),
         (SuspectKind.MODEL, "model"),
     ]

@@ -77,6 +77,10 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert f"Run {run_id}" in shown
     assert f"replayed in run {replay.id}; changed: {difference}" in shown
     assert f"replay of {run_id}" in here("runs", "list").stdout
+    (latency,) = [
+        each for each in json.loads(here("runs", "show", "--json").stdout)["verdicts"] if each["metric"] == "latency"
+    ]
+    assert (latency["suspects"][0], latency["suspect_kinds"][0]) == (difference, "engine")
     refused = here("baseline", "promote", replay.id)
     assert refused.returncode == 2
     assert f"kokoro-bench baseline promote {run_id}" in refused.stderr

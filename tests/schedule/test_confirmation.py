@@ -1,5 +1,6 @@
 """What a run has found is confirmed by a duel before anybody is told: on the scripted clock, through the daemon."""
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from harness.analysis.alert_words import with_confirmation
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunStatus, confirmation_selection
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind, Confirmation, FireOutcome, FireState
+from harness.core.records.suspect import SuspectKind
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.schedule.launcher import Exit
 from harness.schedule.service import _code
@@ -86,6 +88,7 @@ class Nights:
         change = Estimate(point=size, low=size - 0.01, high=size + 0.01, level=0.99, method="m", n=12, launches=3)
         verdict = Verdict(
             scenario_id=OURS.id, metric="latency", kind=kind, change=change, suspects=("operator Conv",),
+            suspect_kinds=(SuspectKind.OPERATOR,),
             reference=ACCEPTED.arm.id,
         )  # fmt: skip
         store.conclude(run_id, [], [verdict], ())
@@ -124,6 +127,7 @@ def test_planted_slowdown_is_confirmed_by_one_duel_and_told_once_with_both_resul
     assert "is worse by +10.5 % (interval" in line.sentence
     assert line.confirmation.startswith("confirmed by a duel with what was accepted: +9.4 % (interval")
     assert (line.confirmed, line.duel, line.suspects) == ("confirmed", duel, ("operator Conv",))
+    assert json.loads(message.as_json())["alerts"][0]["suspect_kinds"] == ["operator"]
     assert f"{line.sentence}; {line.confirmation}" in message.text
     assert f"duel: https://bench.example/runs/{duel}.html" in message.text
     [alert] = nights.alerts

@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 
 from harness.core.records.differences import Difference, differences
 from harness.core.records.git_package import GitPackage
+from harness.core.records.suspect import SuspectKind
 
+_KINDS = {
+    "engine": SuspectKind.ENGINE,
+    "model": SuspectKind.MODEL,
+    "voices": SuspectKind.MODEL,
+    "interpreter": SuspectKind.INTERPRETER,
+    "provider": SuspectKind.OPTION,
+    "threads": SuspectKind.OPTION,
+}
+"""Name of a setting → kind; that of the source names its engine."""
 _SHOWN = 8  # characters of a digest in a difference
 
 
@@ -36,23 +46,26 @@ class LoadedSubject:
 
         A version of the engine that a package already explains is not listed a second time.
         """
-        packages = differences(self.packages, other.packages, absent="none")
+        packages = differences(self.packages, other.packages, absent="none", kind=SuspectKind.PACKAGE)
         local = differences(_shortened(self.local_packages), _shortened(other.local_packages), absent="as published")
         found = [
             *packages,
-            *(Difference(f"content of {each.name}", each.before, each.after) for each in local),
-            *differences(_settings(self, other.engine), _settings(other, other.engine)),
+            *(Difference(f"content of {each.name}", each.before, each.after, SuspectKind.PACKAGE) for each in local),
+            *(
+                each._replace(kind=_KINDS.get(each.name, SuspectKind.SOURCE))
+                for each in differences(_settings(self, other.engine), _settings(other, other.engine))
+            ),
         ]
         explained = any(self.engine_version == each.before for each in packages)
         if self.engine_version != other.engine_version and not explained:
-            version = Difference(f"version of engine {other.engine}", self.engine_version, other.engine_version)
-            found.append(version)
+            name = f"version of engine {other.engine}"
+            found.append(Difference(name, self.engine_version, other.engine_version, SuspectKind.ENGINE))
         for prefix, before, after in (
             ("provider option ", self.provider_options, other.provider_options),
             ("option ", self.session_options, other.session_options),
         ):
             changed = differences(before, after, absent="default")
-            found += [Difference(prefix + each.name, each.before, each.after) for each in changed]
+            found += [each._replace(name=prefix + each.name, kind=SuspectKind.OPTION) for each in changed]
         return found or _hidden(self, other)
 
 
@@ -177,9 +190,14 @@ def _hidden(one: LoadedSubject, other: LoadedSubject) -> list[Difference]:
     """For unequal subjects whose shown values are equal: two digests that begin alike, shown whole."""
     if one == other:
         return []
-    fields = ("model_sha256", "voices_sha256", "engine_source", "local_packages")
+    fields = {
+        "model_sha256": SuspectKind.MODEL,
+        "voices_sha256": SuspectKind.MODEL,
+        "engine_source": SuspectKind.SOURCE,
+        "local_packages": SuspectKind.PACKAGE,
+    }
     return [
-        Difference(name, str(getattr(one, name)), str(getattr(other, name)))
-        for name in fields
+        Difference(name, str(getattr(one, name)), str(getattr(other, name)), kind)
+        for name, kind in fields.items()
         if getattr(one, name) != getattr(other, name)
     ]

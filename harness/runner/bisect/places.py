@@ -125,7 +125,7 @@ def package_places(good: RunData, bad: RunData, *, folder: Path | None = None) -
     for number in range(len(changed) + 1):
         label, detail = f"run {good.run.id}", ""
         if number:
-            name, was, now = changed[number - 1]
+            name, was, now, _ = changed[number - 1]
             pins |= {name: now}
             label, detail = name, f"{was} → {now}"
         lines = [f"{name}=={version}" for name, version in sorted(pins.items()) if version != ABSENT]

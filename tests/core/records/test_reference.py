@@ -52,6 +52,33 @@ def test_difference_of_subjects_is_named_as_a_user_names_it(change: dict[str, An
     assert [str(each) for each in SUBJECT.differences(replace(SUBJECT, **change))] == told
 
 
+def test_each_difference_of_subjects_has_the_kind_of_what_differs() -> None:
+    other = replace(
+        SUBJECT, engine="espeak", engine_version="2", engine_source="d" * 64, interpreter="CPython 3.12.1",
+        packages=SUBJECT.packages[:2], local_packages=(("numpy", "d" * 64),), model_sha256="d" * 64,
+        voices_sha256="e" * 64, provider="cuda", threads=7, session_options=(("new", "on"),),
+        provider_options=(("new", "on"),),
+    )  # fmt: skip
+    found = {each.name: each.kind.value for each in SUBJECT.differences(other)}
+    expected = {
+        "onnxruntime": "package",
+        "content of numpy": "package",
+        "engine": "engine",
+        "model": "model",
+        "voices": "model",
+        "source of engine espeak": "source",
+        "interpreter": "interpreter",
+        "provider": "option",
+        "threads": "option",
+        "version of engine espeak": "engine",
+        "provider option new": "option",
+        "option new": "option",
+    }
+    assert {name: found[name] for name in expected} == expected
+    alike = replace(SUBJECT, engine_source="a" * 63 + "d")
+    assert [each.kind.value for each in SUBJECT.differences(alike)] == ["source"]
+
+
 def test_equal_subjects_do_not_differ() -> None:
     assert SUBJECT.differences(replace(SUBJECT)) == []
 
