@@ -165,7 +165,9 @@ class DuelAnalysis:
         # Metrics with one value per launch gain nothing from further blocks, so they do not keep a decided duel open.
         open_to_more = [each for each in found if METRICS[each.metric].per is Per.REPETITION]
         elsewhere = math.ceil(len(found) / len(lost) * self._other_scenarios)
-        rule = replace(rule, others=elsewhere + len(found) - len(open_to_more)) if elsewhere else rule
+        if elsewhere or blocks == rule.last_chance:
+            # A change that ends the duel for its cause must also be one when everything is decided together.
+            rule = replace(rule, others=elsewhere + len(found) - len(open_to_more))
         kept_s = self._kept_s(data)
         costs = {pair[0].id: profile_s(pair, data) for pair in pairs_of(data)} if kept_s else {}
         decision = rule.after(

@@ -26,7 +26,7 @@ Profiler = Callable[[Sequence[Pair]], Mapping[str, Profiles]]
 
 RESERVED = 0.4
 """The largest share of a budget that is kept for profiles. More would cost a duel too many pairs."""
-PROFILING = 1.5
+PROFILING = 1.25
 """Duration of a profiled launch relative to its start and its repetitions without a profile."""
 
 

@@ -42,10 +42,10 @@ def suspects(result: dict[str, Any], text: str) -> list[str]:
 
 
 def test_a_change_that_is_shown_while_time_is_left_is_profiled_within_the_budget(here: Command, tmp_path: Path) -> None:
-    result, said = duel(here, "--budget", "280s", *NOISY)
-    assert "measuring takes up to 4:40; this includes the cause of a change" in said
-    assert result["run"]["reason"] == "a change is shown after 10 blocks, and the rest of the budget is for its cause"
-    assert taken_s(result) <= 280
+    result, said = duel(here, "--budget", "300s", *NOISY)
+    assert "measuring takes up to 5:00; this includes the cause of a change" in said
+    assert result["run"]["reason"] == "a change is shown after 11 blocks, and the rest of the budget is for its cause"
+    assert taken_s(result) <= 300
     assert suspects(result, "chars-12")[0].startswith(f"operator {CHANGED}: ")
     (sheet,) = (tmp_path / ".kokoro-bench" / "traces").glob("*/*.json")
     (profiled,) = [each for each in json.loads(sheet.read_text(encoding="utf-8"))["profiled"] if not each.get("reason")]
@@ -58,13 +58,13 @@ def test_a_change_that_only_the_last_pairs_show_is_not_profiled_but_says_which_b
     assert taken_s(result) <= 240
     (reason,) = [each for each in suspects(result, "chars-12") if each.startswith("operators: ")]
     found = re.fullmatch(
-        r"operators: not profiled \(it takes about 25 s, and (\d+) s of the budget were left: `--budget (\d+)s`\)",
+        r"operators: not profiled \(it takes about 21 s, and (\d+) s of the budget were left: `--budget (\d+)s`\)",
         reason,
     )
     assert found is not None, reason
-    assert int(found[1]) < 25
+    assert int(found[1]) < 21
     longer, _ = duel(here, "--budget", f"{found[2]}s", *NOISY)
-    assert f"operator {CHANGED}" in " ".join(suspects(longer, "chars-12"))
+    assert re.match(rf"(operator|node scripted/){CHANGED}", suspects(longer, "chars-12")[0])
 
 
 def test_a_decided_duel_profiles_every_text_that_the_rest_of_the_budget_reaches(here: Command) -> None:
