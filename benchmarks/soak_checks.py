@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.soak_alert_checks import alert_checks
 from benchmarks.soak_evidence import Check, Evidence, read_evidence
 from benchmarks.soak_ground import below
+from benchmarks.soak_memory import MOST_BYTES
 from benchmarks.soak_site import PAGES, Site
 from harness.core.records.run import RunKind
 from harness.core.records.schedule import Fire, FireOutcome, FireState
@@ -153,10 +154,13 @@ def _pages(site: Site) -> Check:
 
 def _scheduler(site: Site, exit_code: int, left: Sequence[str]) -> Iterator[Check]:
     slope, memory = site.memory.slope(), site.memory
-    yield Check("the scheduler's memory is flat", slope.flat, f"{slope}; at most {memory.highest / 1e6:.0f} MB")
-    figure = f"at most {memory.most_threads} threads and {memory.most_files} open files with {PAGES} live pages"
-    few = memory.most_threads <= PAGES + 20 and memory.most_files <= PAGES + 60
-    yield Check("threads and open files are few", few, figure)
+    yield Check("the scheduler's memory is flat", slope.flat, str(slope))
+    figure = (
+        f"at most {memory.highest / 1e6:.0f} MB, {memory.most_threads} threads and {memory.most_files} open files "
+        f"with {PAGES} live pages"
+    )
+    few = memory.most_threads <= PAGES + 20 and memory.most_files <= PAGES + 60 and memory.highest <= MOST_BYTES
+    yield Check("memory, threads and open files are few", few, figure)
     yield Check(
         "the scheduler ends only when it is ended", not site.unexpected,
         f"{site.starts} starts, {len(site.unexpected)} unexpected ends", site.unexpected,

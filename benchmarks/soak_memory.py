@@ -9,13 +9,16 @@ from statistics import mean, stdev
 
 import psutil
 
-WARM_UP_S = 180.0
-"""The begin of a life (s) that does not count: the first run of each job loads the analysis and the report."""
+WARM_UP_S = 900.0
+"""The begin of a life (s) that does not count. Each kind of page, verdict and alert that comes for the first time loads
+something, and each length of a history that is searched is kept for a while: 3 MB in the first seven minutes."""
 STEP_S = 60.0
 LEVEL = 0.95
 FLAT_MB_PER_HOUR = 6.0
 """A slope below this counts as flat: a soak of an hour or two tells it from none."""
 FEWEST_STEPS = 4
+MOST_BYTES = 200_000_000
+"""A shorter soak shows at least that the scheduler stays below this with all its pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

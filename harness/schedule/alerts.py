@@ -164,6 +164,7 @@ def news(
             alert.kind is finding.kind
             and alert.subject == finding.subject
             and alert.run_id in places
+            and not _over_since(alert, finding, alerts)
             and abs(places.get(finding.run_id, len(runs)) - places[alert.run_id]) <= WINDOW
             for alert in open_alerts
         )
@@ -191,6 +192,14 @@ def alert_of(
         high=finding.high, closed_at=None, closed_by="", trouble="", found_in=found_in,
         compared_with=finding.compared_with, confirmation=confirmation,
     )  # fmt: skip
+
+
+def _over_since(alert: Alert, finding: Finding, alerts: Sequence[Alert]) -> bool:
+    """Whether the metric of a finding took part in the step of an open alert, and has recovered from it since."""
+    return any(
+        key_of(each) == finding.key and each.closed_at is not None and each.opened_at >= alert.opened_at
+        for each in alerts
+    )
 
 
 def is_over(alert: Alert, verdicts: Sequence[Verdict]) -> bool:

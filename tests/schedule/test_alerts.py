@@ -1,5 +1,6 @@
 """What is news, and what is not: pure."""
 
+from dataclasses import replace
 from typing import Any
 
 from harness.core.records.schedule import Alert, AlertKind
@@ -17,8 +18,6 @@ def finding(metric: str = "latency", size: float = 0.10, subject: str = "whole",
 
 
 def reported(*findings: Finding, **changes: Any) -> list[Alert]:
-    from dataclasses import replace
-
     made = [alert_of(each, machine_key="m", now=1.0) for each in findings]
     return [replace(each, key=number, **changes) for number, each in enumerate(made)]
 
@@ -56,6 +55,17 @@ def test_the_same_step_in_another_figure_joins_and_is_not_told() -> None:
     assert (len(later.reported), len(later.joined)) == (1, 0)
     elsewhere = news(said(finding("rtf", subject="stream", run="run-11")), reported(finding(run="run-9")), runs=runs)
     assert len(elsewhere.reported) == 1
+
+
+def test_metric_that_has_recovered_from_a_step_is_told_of_again() -> None:
+    """The other metric of the step is still open: its noise hides that it has recovered too."""
+    runs = [f"run-{number}" for number in range(20)]
+    slow = reported(finding("rtf", run="run-9"))
+    recovered = reported(finding(run="run-9"), closed_at=2.0)
+    found = news(said(finding(run="run-11")), [*slow, *recovered], runs=runs)
+    assert ([each.metric for each in found.reported], found.joined) == (["latency"], ())
+    earlier = [replace(each, opened_at=0.5, closed_at=0.7) for each in recovered]
+    assert len(news(said(finding(run="run-11")), [*slow, *earlier], runs=runs).joined) == 1
 
 
 def test_what_is_wrong_by_one_witness_is_not_right_by_another() -> None:

@@ -101,7 +101,7 @@ def _autoregressive(innovations: FloatArray, rho: FloatArray) -> FloatArray:
     return np.ascontiguousarray(across[BURN_IN:].T)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # lines of one report are about as long; a history that grows would fill more with up to 40 MB
 def _draws(runs: int) -> IntArray:
     """The indices of the innovations of each resampled series: shape (resamples, burn-in + runs)."""
     rng = np.random.default_rng([SEED, runs])

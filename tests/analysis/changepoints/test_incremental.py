@@ -1,5 +1,7 @@
 """Steps of lines that grow: what is found of a line is the same however it has grown, and what has settled stays."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,17 @@ def test_alpha_is_shared_as_far_as_it_can_be_told_from_nothing() -> None:
 def test_no_line_and_an_empty_line_have_no_steps() -> None:
     assert steps_of_lines([]) == []
     assert steps_of([]) == ()
+
+
+def test_search_of_a_line_that_grows_holds_little() -> None:
+    """Each night has a length of its own, which the next one does not need."""
+    whole = line(3, runs=200)
+    steps_of(whole[:30], alpha=ALPHA)
+    tracemalloc.start()
+    try:
+        for runs in range(40, 200, 4):
+            steps_of(whole[:runs], alpha=ALPHA)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 8_000_000
