@@ -126,14 +126,19 @@ def _of_verdict(verdict: Verdict, *, run_id: str) -> Finding | None:
     change = verdict.change
     if change is None or not (verdict.fails or gained):
         return None
-    span = f"{percent(change.point)} (interval {percent(change.low)} to {percent(change.high)})"
-    words = f"{verdict.metric} of {verdict.scenario_id} is {'better' if gained else 'worse'} by {span}"
+    words = change_sentence(verdict.metric, verdict.scenario_id, (change.point, change.low, change.high), gained=gained)
     return Finding(
         kind=AlertKind.IMPROVEMENT if gained else AlertKind.REGRESSION, subject=verdict.scenario_id,
         metric=verdict.metric, run_id=run_id, sentence="; ".join(filter(None, (words, leniency(verdict)))),
         size=change.point, low=change.low, high=change.high, suspects=verdict.suspects,
         suspect_kinds=tuple(each.kind for each in verdict.suspected),
     )  # fmt: skip
+
+
+def change_sentence(metric: str, subject: str, change: tuple[float, float, float], *, gained: bool) -> str:
+    """A change of a metric (a log-ratio with its interval) of a scenario, without a full stop."""
+    point, low, high = map(percent, change)
+    return f"{metric} of {subject} is {'better' if gained else 'worse'} by {point} (interval {low} to {high})"
 
 
 def news(

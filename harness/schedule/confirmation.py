@@ -14,7 +14,7 @@ from harness.core.errors import UsageError
 from harness.core.records.run import CONFIRMATION, REPLAY_OF, Concluded, RunStatus
 from harness.core.records.schedule import Alert, AlertKind, Confirmation, Fire
 from harness.core.records.suspect import Suspect
-from harness.core.records.verdict import Verdict, VerdictKind
+from harness.core.records.verdict import Estimate, Verdict, VerdictKind
 from harness.plan.config import Config
 from harness.runner.selection import BUDGETS_S
 from harness.schedule.job import EXPLAIN_S, SLACK_S, Job, confirmation_limit_of, limit_of
@@ -58,6 +58,8 @@ class Decision:
     sentence: str
     run_id: str = ""
     suspects: tuple[Suspect, ...] = ()
+    change: Estimate | None = None
+    """The change that it confirms; None for every other state."""
 
 
 def waiting_alerts(journal: ScheduleLog, run_id: str) -> tuple[Alert, ...]:
@@ -144,10 +146,10 @@ def decide(alert: Alert, duels: Sequence[Concluded], *, otherwise: str) -> Decis
             sentence = f"no duel could confirm it: {verdict.reason or verdict.kind.value}"
             return Decision(state=Confirmation.IMPOSSIBLE, sentence=sentence, run_id=run_id)
         if answer is Confirmation.CONFIRMED:
-            sentence = f"confirmed by a duel with {against}: {span}"
+            sentence, change = f"confirmed by a duel with {against}: {span}", verdict.change
         else:
-            sentence = f"not confirmed: a duel with {against} shows {_shown(verdict)}: {span}"
-        return Decision(state=answer, sentence=sentence, run_id=run_id, suspects=verdict.suspected)
+            sentence, change = f"not confirmed: a duel with {against} shows {_shown(verdict)}: {span}", None
+        return Decision(state=answer, sentence=sentence, run_id=run_id, suspects=verdict.suspected, change=change)
     reason = alert.confirmation_reason or otherwise
     return Decision(state=Confirmation.IMPOSSIBLE, sentence=f"no duel could confirm it: {reason}")
 

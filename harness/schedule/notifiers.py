@@ -33,7 +33,7 @@ class Line:
 
     `alert` is its number, and `page` the address of its page. `confirmed` is what the duel of the run `duel` has shown:
     confirmed, undecided, not possible; "" without a duel. `confirmation` says so as a sentence. `suspect_kinds` has the
-    kind of each of `suspects`.
+    kind of each of `suspects`. `confirmed_size` is the change that the duel measured, if it confirms one.
     """
 
     kind: str
@@ -49,6 +49,9 @@ class Line:
     confirmation: str = ""
     duel: str = ""
     suspect_kinds: tuple[SuspectKind, ...] = ()
+    confirmed_size: float | None = None
+    confirmed_low: float | None = None
+    confirmed_high: float | None = None
     alert: int = 0
     page: str = ""
 

@@ -186,8 +186,9 @@ class PostRunActions:
             self._add(*_by_event(lines), to=log, fire=fire, now=now)
             for alert, decision in decided:
                 log.note_confirmation(
-                    alert.key, state=decision.state, reason=decision.sentence, confirmed_by=decision.run_id
-                )
+                    alert.key, state=decision.state, reason=decision.sentence, confirmed_by=decision.run_id,
+                    change=decision.change,
+                )  # fmt: skip
                 if decision.state is Confirmation.NOT_CONFIRMED:
                     log.close_alerts(
                         [alert.key], closed_at=now, closed_by=decision.run_id, ending=AlertEnding.NOT_CONFIRMED
@@ -225,7 +226,7 @@ class PostRunActions:
                 self.outbox.add(self._message(event, with_pages, fire), to=to, runner=fire.runner, now=now)
 
     def _message(self, event: str, lines: tuple[Line, ...], fire: Fire) -> Message:
-        first = lines[0].sentence + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
+        first = _title(lines[0]) + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else "")
         word = "" if event == "alert" else f"{event}: "
         run_id = fire.confirms or fire.run_id
         link = self.link_of(run_id) if run_id else ""
@@ -327,11 +328,23 @@ def _line_of_finding(finding: alerts.Finding) -> Line:
     return Line(run=values.pop("run_id"), kind=values.pop("kind").value, **values)
 
 
+def _title(line: Line) -> str:
+    """The change as its duel confirmed it, or else the sentence of what was found."""
+    if line.confirmed_size is None or line.confirmed_low is None or line.confirmed_high is None:
+        return line.sentence
+    change = (line.confirmed_size, line.confirmed_low, line.confirmed_high)
+    return alerts.change_sentence(line.metric, line.subject, change, gained=line.kind == AlertKind.IMPROVEMENT.value)
+
+
 def _line_of_alert(alert: Alert, decision: Decision | None = None) -> Line:
     """`decision` is what a duel has shown just now; otherwise the alert says what an earlier one had shown."""
     state = decision.state if decision else alert.confirmation
+    size, low, high = alert.confirmed_size, alert.confirmed_low, alert.confirmed_high
+    if decision and decision.change:
+        size, low, high = decision.change.point, decision.change.low, decision.change.high
     return Line(
         kind=alert.kind.value, subject=alert.subject, metric=alert.metric, sentence=alert.sentence, run=alert.run_id,
         size=alert.size, low=alert.low, high=alert.high, suspects=(), confirmed=state.value if state else "",
         confirmation=decision.sentence if decision else "", duel=decision.run_id if decision else alert.confirmed_by,
+        confirmed_size=size, confirmed_low=low, confirmed_high=high,
     )  # fmt: skip

@@ -22,6 +22,7 @@ from harness.core.records.schedule import (
     SchedulerInstance,
     StoredMessage,
 )
+from harness.core.records.verdict import Estimate
 from harness.store.databases import Database, lock_for_migration
 from harness.store.errors import explained, reading, writing
 from harness.store.schema import ALERTS, FIRES, MESSAGES, SCHEDULERS
@@ -200,12 +201,23 @@ class ScheduleLog:
             connection.execute(update(ALERTS).where(ALERTS.c.key.in_(keys)).values(trouble=trouble))
 
     def note_confirmation(
-        self, key: int, *, reason: str, state: Confirmation | None = None, confirmed_by: str = ""
+        self,
+        key: int,
+        *,
+        reason: str,
+        state: Confirmation | None = None,
+        confirmed_by: str = "",
+        change: Estimate | None = None,
     ) -> None:
-        """Record what a duel has shown of an alert. Without a `state` only the reason changes."""
+        """Record what a duel has shown of an alert: the `change` if it confirmed it.
+
+        Without a `state` only the reason changes.
+        """
         values: dict[str, object] = {"confirmation_reason": reason}
         if state is not None:
             values |= {"confirmation": state.value, "confirmed_by": confirmed_by}
+        if change is not None:
+            values |= {"confirmed_size": change.point, "confirmed_low": change.low, "confirmed_high": change.high}
         with self._writing() as connection:
             connection.execute(update(ALERTS).where(ALERTS.c.key == key).values(**values))
 

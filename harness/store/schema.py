@@ -29,12 +29,12 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The revision that this code reads and writes.
 
 History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
 confirmations of alerts by a duel; 0005, bisections of alerts; 0006, the messages of alerts; 0007, the answers of
-bisections.
+bisections; 0008, the sizes that duels confirmed.
 """
 
 METADATA: Final = MetaData()
@@ -220,6 +220,9 @@ ALERTS: Final = Table(
     Column("bisection", String(20)),
     Column("explanation", Text),
     Column("answer", String(20)),
+    Column("confirmed_size", Double),
+    Column("confirmed_low", Double),
+    Column("confirmed_high", Double),
 )
 
 MESSAGES: Final = Table(

@@ -135,7 +135,7 @@ def alert_view(alert: Alert, runs: Runs) -> AlertView:
     suspects = (by_duel.suspects if by_duel else ()) or (verdict.suspects if verdict else ())
     return AlertView(
         key=alert.key,
-        title=_title(alert),
+        title=_title(alert, by_duel),
         where=_where(alert, found),
         css=css,
         glyph=glyph,
@@ -222,13 +222,14 @@ def _sign(alert: Alert) -> tuple[str, str]:
     return (str(word.css) if alert.closed_at is None else "none"), str(word.glyph)
 
 
-def _title(alert: Alert) -> str:
+def _title(alert: Alert, by_duel: Verdict | None = None) -> str:
+    """What it is about, with the size that its duel confirmed, or else that of the run."""
     if alert.kind is AlertKind.FAILURE:
         return f"Job {alert.subject} failed"
     title = metric_of(alert.metric).title
     if alert.kind is AlertKind.TARGET:
         return f"{title} misses its target"
-    estimate = _reported(alert)
+    estimate = _confirmed(alert, by_duel) or _reported(alert)
     by = f": {change_words(alert.metric, estimate).point}" if estimate else ""
     return f"{title} got {'better' if alert.kind is AlertKind.IMPROVEMENT else 'worse'}{by}"
 
@@ -281,6 +282,14 @@ def _reported(alert: Alert) -> Estimate | None:
     return Estimate(
         point=alert.size, low=alert.low, high=alert.high, level=INTERVAL_OF_STEP, method="", n=99, launches=99
     )
+
+
+def _confirmed(alert: Alert, by_duel: Verdict | None) -> Estimate | None:
+    """The change that the duel confirmed; None without one. Of earlier versions only the duel's run has it."""
+    size, low, high = alert.confirmed_size, alert.confirmed_low, alert.confirmed_high
+    if size is not None and low is not None and high is not None:
+        return Estimate(point=size, low=low, high=high, level=INTERVAL_OF_STEP, method="", n=99, launches=99)
+    return by_duel.change if by_duel and alert.confirmation is Confirmation.CONFIRMED else None
 
 
 def _evidence(alert: Alert, runs: Runs, verdict: Verdict | None, by_duel: Verdict | None) -> Iterable[Evidence]:

@@ -1,6 +1,7 @@
 """`kokoro-bench schedule confirm`: the duels of alerts, against what the scripted engine is known to do."""
 
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,23 @@ def test_undecided_bisection_of_alert_says_how_it_goes_on(accepted: Found, monke
     assert "Undecided" in shown.stdout
     goes_on = f"next: The bisection goes on where it ended: `kokoro-bench schedule explain {key}`."
     assert goes_on in accepted.here("schedule", "alert", str(key)).stdout
+
+
+def test_title_of_alert_has_the_size_that_the_duel_confirmed(accepted: Found) -> None:
+    accepted.measure("noise=0.01,pace=1.2")
+    sizes = {"size": 0.2, "low": 0.19, "high": 0.21}
+    confirmed = {"confirmed_size": 0.1, "confirmed_low": 0.09, "confirmed_high": 0.11}
+    key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED, **sizes, **confirmed)
+    other = accepted.alert(SHORT, confirmation=Confirmation.UNDECIDED, **sizes)
+    title = "Latency got worse: +{}\u202f%"
+    shown = accepted.here("schedule", "alert", str(key)).stdout
+    assert shown.startswith(f"Alert {key}: {title.format('10.5')} (open)")
+    assert re.search("Found by the gate: [+](19|20)[.][0-9]\u202f%", shown), "what the run found is in the body"
+    assert title.format("22.1") in accepted.here("schedule", "alert", str(other)).stdout
+    assert accepted.here("report").returncode == 0
+    site = accepted.root / "reports" / "site"
+    for page in (site / "alerts" / f"{key}.html", site / "alerts.html"):
+        assert title.format("10.5") in page.read_text(encoding="utf-8")
 
 
 def test_one_step_needs_no_bisection(accepted: Found) -> None:

@@ -128,6 +128,10 @@ def test_planted_slowdown_is_confirmed_by_one_duel_and_told_once_with_both_resul
     assert line.confirmation.startswith("confirmed by a duel with what was accepted: +9.4 % (interval")
     assert (line.confirmed, line.duel, line.suspects) == ("confirmed", duel, ("operator Conv",))
     assert json.loads(message.as_json())["alerts"][0]["suspect_kinds"] == ["operator"]
+    confirmed = f"latency of {line.subject} is worse by +9.4 % (interval "
+    assert message.subject.startswith(f"kokoro-bench: {confirmed}")
+    [alert] = nights.alerts
+    assert line.confirmed_size == alert.confirmed_size == pytest.approx(math.log(1.094), abs=5e-4)
     assert f"{line.sentence}; {line.confirmation}" in message.text
     assert f"duel: https://bench.example/runs/{duel}.html" in message.text
     [alert] = nights.alerts

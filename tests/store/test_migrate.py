@@ -125,7 +125,8 @@ def test_an_undecided_bisection_of_an_earlier_version_is_told_from_an_answer(tmp
     with closing(sqlite3.connect(file)) as connection, connection:
         for subject, explanation in explanations.items():
             connection.execute("UPDATE bench_alerts SET explanation = ? WHERE subject = ?", (explanation, subject))
-        connection.execute("ALTER TABLE bench_alerts DROP COLUMN answer")
+        for column in ("answer", "confirmed_size", "confirmed_low", "confirmed_high"):
+            connection.execute(f"ALTER TABLE bench_alerts DROP COLUMN {column}")
         connection.execute("UPDATE bench_version SET version_num = '0006'")
     with open_store(file) as store:
         answers = {alert.subject: alert.answer for alert in store.journal().alerts()}

@@ -149,6 +149,10 @@ class Alert:
     """What the duel has shown, or why there is none, as a sentence without a full stop."""
     bisection: str = ""
     """The bisection of its change; "" without one."""
+    confirmed_size: float | None = None
+    """The log-ratio that the duel measured, with its interval; None unless it confirmed the change."""
+    confirmed_low: float | None = None
+    confirmed_high: float | None = None
     answer: BisectionAnswer | None = None
     """What the bisection came to; None without one, and for what an earlier version stored as decided."""
     explanation: str = ""
