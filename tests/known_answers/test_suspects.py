@@ -252,7 +252,6 @@ def test_the_chosen_option_is_named_before_the_stage_in_which_it_acts(here: Comm
     assert "stage inference" in suspects_from(found.stdout, "latency")[1:]
     (kinds,) = (each["suspect_kinds"] for each in json.loads(found.stdout)["verdicts"] if each["metric"] == "latency")
     named = [
-        "difference" if each.startswith("script ") else each.split()[0]
-        for each in suspects_from(found.stdout, "latency")
+        "option" if each.startswith("script ") else each.split()[0] for each in suspects_from(found.stdout, "latency")
     ]
     assert kinds == ["nothing" if each in ("no", "unexplained") else each for each in named]
