@@ -330,9 +330,8 @@ def _tables(metric: str, drawn: Lines) -> Iterable[TrendTable]:
 def _span(runs: Sequence[PastRun]) -> str:
     if not runs:
         return "no runs"
-    if len(runs) == 1:
-        return f"one run, {day(runs[0].started_at)}"
-    return f"{count(len(runs), 'run')}, {day(runs[0].started_at)} to {day(runs[-1].started_at)}"
+    first, last = day(runs[0].started_at), day(runs[-1].started_at)
+    return f"one run, {first}" if len(runs) == 1 else f"{count(len(runs), 'run')}, {first} to {last}"
 
 
 def of_scenarios(drawn: Lines) -> dict[str, ScenarioTrends]:

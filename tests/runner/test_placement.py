@@ -154,5 +154,5 @@ class TestBadProviders:
         found = self.lines(lab)
         assert found["scripted.cpu.tdefault"] == ("", True)
         remark, _measured = found["scripted.openvino.tdefault"]
-        assert remark.startswith("wrong: ")
+        assert remark.startswith("It sounds wrong: ")
         assert "mcd" in remark or "distortion" in remark
