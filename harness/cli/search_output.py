@@ -26,12 +26,13 @@ def print_tried(found: "Outcome") -> None:
     console = make_console()
     rounds = "; ".join(f"round {number + 1}: run {each.run_id}" for number, each in enumerate(found.found.rounds))
     tell(console, f"Search {found.key} for {found.wanted.goal}, {found.search.text}: {rounds}")
-    table = PlainTable("candidate", f"{found.search.metric} against current", "speech", "result")
+    table = PlainTable("candidate", f"{found.search.metric} against current", "blocks", "speech", "result")
     for each in tried(found):
         change = each["change"]
         table.add_row(
             each["candidate"],
             percent(change) if change is not None else "–",
+            str(each["blocks"]),
             each["speech"] or "–",
             Text(each["result"]),
         )
@@ -41,7 +42,7 @@ def print_tried(found: "Outcome") -> None:
 
 
 def tried(found: "Outcome") -> list[dict[str, Any]]:
-    """Every candidate. `change` is its log-ratio to the base by all rounds' blocks; it was in `rounds` of them."""
+    """Every candidate: `change` is its log-ratio to the base by all rounds; it was in `blocks` of `rounds` of them."""
     ranking, changes = list(found.found.ranking), found.found.changes
     names = dict.fromkeys((*ranking, *(change for each in found.found.rounds for change in each.found)))
     lines = []
@@ -52,6 +53,7 @@ def tried(found: "Outcome") -> list[dict[str, Any]]:
             {
                 "candidate": name,
                 "change": changes.get(name),
+                "blocks": found.found.blocks(name),
                 "rounds": len(rounds),
                 "speech": sound.kind.value if sound else "",
                 "speech_reason": sound.reason if sound else "",
@@ -62,6 +64,7 @@ def tried(found: "Outcome") -> list[dict[str, Any]]:
         {
             "candidate": name,
             "change": None,
+            "blocks": 0,
             "rounds": 0,
             "speech": "",
             "speech_reason": "",

@@ -93,6 +93,10 @@ class Found:
     duel_s: float
     changes: Mapping[str, float]
 
+    def blocks(self, change: str) -> int:
+        """In how many blocks a change was measured."""
+        return sum(change in block for each in self.rounds for block in each.blocks)
+
     @property
     def ranking(self) -> tuple[str, ...]:
         """The changes from the best: those that came farthest first, and by their log-ratios among these."""

@@ -19,6 +19,8 @@ from reports.views.summary import escape, sentence, table
 JSON_FORMAT: Final = 1
 """Version of the JSON. History: 1, the first."""
 LEAST_PROBABILITY = 0.001
+SIDES = ((-0.2, "beyond good"), (0.25, "like good"), (0.75, "between"), (1.2, "like bad"))
+"""Largest share of the difference of good and bad → what a place with it is."""
 ANSWERED = (BisectionAnswer.STEP, BisectionAnswer.RANGE, BisectionAnswer.SPREAD, BisectionAnswer.CAME_BACK)
 
 
@@ -106,7 +108,7 @@ def _answer(found: Bisection) -> str:
             )
         case BisectionAnswer.SPREAD:
             return f"{found.metric} changed in {len(found.steps)} steps, {sure}: {_each(found)}."
-    return f"{found.metric} changed and came back, {sure}: {_each(found)}."
+    return f"{found.metric} changed in both directions, {sure}: {_each(found)}."
 
 
 def _probability(value: float) -> str:
@@ -183,7 +185,7 @@ def _line(found: Bisection, number: int) -> PlaceLine:
 
 
 def _state(found: Bisection, number: int, ratio: Estimate | None) -> str:
-    """Which of the two it is like."""
+    """Which of the two it is like, or on which side of both it lies."""
     if number == 0:
         return "good"
     if number == len(found.places) - 1:
@@ -193,9 +195,7 @@ def _state(found: Bisection, number: int, ratio: Estimate | None) -> str:
     if ratio is None or found.whole is None:
         return "not measured"
     share = ratio.point / found.whole.point
-    if share < 0.25:
-        return "like good"
-    return "like bad" if share > 0.75 else "between"
+    return next((word for highest, word in SIDES if share <= highest), "beyond bad")
 
 
 def bisection_markdown(found: Bisection) -> str:

@@ -141,9 +141,19 @@ def test_a_difference_may_be_spread_over_several_steps(here: Command) -> None:
 
 
 @pytest.mark.usefixtures("no_pages")
+def test_a_change_may_go_the_other_way_first(here: Command) -> None:
+    """The places before the great step lie at −0.22 of it, where no half and no whole level is near."""
+    printed = bisect(here, arms(1, 1.28, 1.28, 1.28, 0.33, 0.33), "--metric", "latency", "--budget", "6m")
+    assert "latency changed in both directions" in printed
+    assert re.search(r"pace=1.28 by \+2[6-9]\.\d % .* and \S+ pace=0.33 by −7[3-5]\.\d % ", printed)
+    assert "beyond good" in printed
+    assert "like good" not in printed
+
+
+@pytest.mark.usefixtures("no_pages")
 def test_a_change_may_come_back(here: Command) -> None:
     printed = bisect(here, arms(1, 1, 1.2, 1.2, 1.2, *[1] * 7, 1.2), "--metric", "latency", "--budget", "4m")
-    assert "latency changed and came back" in printed
+    assert "latency changed in both directions" in printed
     assert re.search(r"pace=1 by −1[67]\.\d % ", printed)
 
 

@@ -171,6 +171,10 @@ def test_a_round_in_which_the_current_arm_was_slow_makes_no_dropped_candidate_lo
     found = answer(here, *FEW, "--try", "spinning=off", "--try", "arena=off", "--blocks", "200", "--budget", "500s")
     assert len(found["rounds"]) > 1, "or nothing could tell that the current arm was slow"
     assert row(found, FAST)["change"] == pytest.approx(-0.2231, abs=0.04), "20 % are planted"
+    with open_store(load_config({}, environment={}).results) as store:
+        blocks = [sum(len(store.load(run).blocks) for run in runs) for runs in found["rounds"]]
+    assert row(found, FAST)["blocks"] == sum(blocks)
+    assert row(found, "threads=2")["blocks"] == blocks[0]
     dropped = [each["change"] for each in found["tried"] if each["result"] == "dropped in round 1"]
     assert len(dropped) > 1
     alone = "the first round by itself says -0.113"

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     from harness.analysis.stats.grouped import FloatArray, IntArray
 
-LEVELS: tuple[float, ...] = (-1.0, -0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
-"""The levels that a place may have. Between them the nearest stands for a place's own."""
+LEVELS: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""The levels that a place may have. Between them the nearest stands for a place's own. In a wide gap a place would look
+like a stray measurement, which keeps the answer from being certain; more levels cost more probes."""
 GOOD, BAD = LEVELS.index(0.0), LEVELS.index(1.0)
 EXTRA_STEPS = 0.4
 """The expected number of further changes, beside the one that is known to be somewhere. The larger it is, the more
