@@ -18,7 +18,7 @@ from harness.engines.kokoro.engine import SAMPLE_RATE, import_kokoro
 from harness.engines.languages import DEFAULT, spoken_language
 from harness.engines.option_values import read_share
 from harness.engines.protocol import EngineOrder, Stages
-from harness.engines.sherpa.files import prepare
+from harness.engines.sherpa.files import SherpaFiles, prepare
 from harness.engines.sherpa.options import OPTIONS, SILENCE_SCALE
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
@@ -141,7 +141,7 @@ def _check(order: EngineOrder) -> None:
         read_share(f"sherpa-onnx option {name}", value)
 
 
-def _configuration(module: Any, order: EngineOrder, files: Any) -> Any:  # noqa: ANN401 - untyped library
+def _configuration(module: Any, order: EngineOrder, files: SherpaFiles) -> Any:  # noqa: ANN401 - untyped library
     kokoro = module.OfflineTtsKokoroModelConfig(
         model=str(files.model), voices=str(files.voices), tokens=str(files.tokens)
     )
