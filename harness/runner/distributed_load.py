@@ -259,7 +259,8 @@ class LoadCollector:
         for event in (Launched(launch=launch), BlockDone(block=block, repetitions=())):
             self._session.emit(self._recorder, event)
         ended = Ending(status=RunStatus.PARTIAL if ended_early else RunStatus.COMPLETE, reason=ended_early)
-        finished = self._session.finish(self._recorder, ended, self._concluded, policy_of(self._config))
+        with self._session.end_stored(self._recorder):
+            finished = self._session.finish(self._recorder, ended, self._concluded, policy_of(self._config))
         measured = bool(finished.data.targets) and not ended_early
         return finished if measured else replace(finished, code=ExitCode.MEASUREMENT)
 

@@ -4,7 +4,8 @@ The phases of a command, its run and its replays, share one `Session`: one lock 
 of shutdown requests.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -62,6 +63,25 @@ class Session:
             recorder(event)
         for handler in self.handlers:
             handler(event)
+
+    @contextmanager
+    def end_stored(self, recorder: RunRecorder) -> Iterator[None]:
+        """Store how a run ended that an error or a request ends before its conclusions are stored.
+
+        What cannot be stored is left to the next command, which finds that the run's process has ended.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            ended = ended_by(interrupt)
+            with suppress(BenchError):
+                recorder.end(ended.status, ended.reason)
+            raise
+        except Exception as error:
+            reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            with suppress(BenchError):
+                recorder.end(RunStatus.FAILED, reason)
+            raise
 
     def finish(
         self, recorder: RunRecorder, ended: "Ending", conclude: Callable[[RunValues], Conclusions], policy: Policy
@@ -129,11 +149,6 @@ def conduct_plan(
         conductor.run()
     except KeyboardInterrupt as interrupt:
         return ended_by(interrupt)
-    except BenchError:
-        raise
-    except Exception as error:
-        store_crash(session, recorder, error)
-        raise
     return Ending(status=RunStatus.COMPLETE if conductor.complete else RunStatus.PARTIAL, reason=conductor.reason)
 
 
@@ -143,13 +158,3 @@ def ended_by(interrupt: KeyboardInterrupt) -> Ending:
         status = RunStatus.PARTIAL if interrupt.in_order else RunStatus.INTERRUPTED
         return Ending(status=status, reason=interrupt.reason, requested=True)
     return Ending(status=RunStatus.INTERRUPTED, reason="ended by Ctrl-C", requested=True)
-
-
-def store_crash(session: Session, recorder: RunRecorder, error: Exception) -> None:
-    """Store that an internal error ended the run."""
-    session.store.finish(
-        recorder.run_id,
-        status=RunStatus.FAILED,
-        ended_at=session.resources.clock.wall(),
-        reason=f"{type(error).__name__}: {error}",
-    )

@@ -279,7 +279,7 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
                 report=console.report,
             )
         except KeyboardInterrupt:
-            # Before the first block or after the last: the next command marks the run as interrupted.
+            # Before the first block or after the last, where there is nothing to show.
             if config.option.table_only:
                 raise Interruption(STOPPED) from None
             pytest.exit(STOPPED, returncode=ExitCode.INTERRUPTED)

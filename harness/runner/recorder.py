@@ -31,6 +31,7 @@ class RunRecorder:
     blocks: list[Block] = field(default_factory=list)
     repetitions: list[Repetition] = field(default_factory=list)
     grouped: list[Grouped] = field(default_factory=list)
+    ended: bool = False
 
     @property
     def run_id(self) -> str:
@@ -99,6 +100,7 @@ class RunRecorder:
                 notes=conclusions.notes,
             )
         )
+        self.ended = True
         return replace(
             self.so_far,
             run=ended,
@@ -106,6 +108,12 @@ class RunRecorder:
             verdicts=tuple(conclusions.verdicts),
             targets=tuple(conclusions.targets),
         )
+
+    def end(self, status: RunStatus, reason: str) -> None:
+        """Store the end of a run that comes to no conclusions. Raises BenchError without trying again."""
+        if not self.ended:
+            self.store.finish(self.run_id, status=status, ended_at=self.clock.wall(), reason=reason)
+            self.ended = True
 
     def _retried(self, action: Callable[[], Result]) -> Result:
         return with_retries(action, clock=self.clock, report=self.report)

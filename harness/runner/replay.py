@@ -23,7 +23,7 @@ from harness.metrics.derive import RunValues
 from harness.plan.matrix import Plan
 from harness.runner.duel import DuelAnalysis
 from harness.runner.duel_causes import pairs_of
-from harness.runner.measurement import Ending, Session, conduct_plan, ended_by, store_crash
+from harness.runner.measurement import Ending, Session, conduct_plan, ended_by
 from harness.runner.recorder import RunRecorder
 from harness.runner.replay_pairs import Turns, pair_run
 from harness.runner.replay_preparation import Prepared, Unit, announcement, can_be_replayed, prepare
@@ -85,9 +85,6 @@ class Replays:
                 continue
             except KeyboardInterrupt as interrupt:
                 found = ended_by(interrupt)
-            except Exception as error:
-                store_crash(self._session, recorder, error)
-                raise
             if found is not None and found.requested:
                 for each in (unit, *turns.waiting):
                     self._leave_out(each.scenarios, found.reason)
@@ -148,7 +145,8 @@ class Replays:
         # Keeps no audio, since the run itself does.
         recorder = self._session.begin(duel.plan, announced=False)
         self._session.report(f"pair by pair with what was accepted: {unit.arm.id}")
-        ended = conduct_plan(self._session, duel.plan, duel.placed, recorder=recorder, analysis=duel.run_analysis)
+        with self._session.end_stored(recorder):
+            ended = conduct_plan(self._session, duel.plan, duel.placed, recorder=recorder, analysis=duel.run_analysis)
         self._keep(unit, recorder, ended, duel.analysis)
         return ended
 

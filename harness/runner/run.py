@@ -154,7 +154,7 @@ def measure_plan(
             notes=(*notes, *start_notes(values.data), *resources.notes(), *found.notes, *recorder.notes),
         )
 
-    with side_tasks:
+    with session.end_stored(recorder), side_tasks:
         ended = conduct_plan(
             session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis, conduct=conduct
         )

@@ -108,7 +108,8 @@ class SideTasks:
             folder=self._traces,
             report=self._report,
         )
-        conclusions = explain(conclusions, data, task.pairs)
+        if not self._stop():
+            conclusions = explain(conclusions, data, task.pairs)
         if self._profiled:
             task.every_arm(self._stop)
         return conclusions, task.save()

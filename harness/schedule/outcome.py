@@ -77,6 +77,9 @@ def explanation_outcome(ended: Exit, ending: Ending, log: Path) -> Found:
 def _at_limit(row: RunRow | None) -> Found:
     if row is None or not row.blocks:
         return Found(outcome=FireOutcome.FAILED, reason="its time limit was reached before a block was measured")
+    if row.status is RunStatus.INTERRUPTED:
+        reason = "its time limit was reached, and it was killed before it had judged what it measured"
+        return Found(outcome=FireOutcome.PARTIAL, reason=reason)
     # A regression that a partial run found counts: it does not depend on the missing part.
     worse = bool(row.regressed or row.missed)
     return Found(outcome=FireOutcome.WORSE if worse else FireOutcome.PARTIAL, reason="its time limit was reached")

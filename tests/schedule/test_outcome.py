@@ -27,6 +27,11 @@ def row(status: RunStatus, *, blocks: int = 6, regressed: int = 0, missed: int =
         (None, FireOutcome.FAILED, f"{REACHED} before a block was measured"),
         (row(RunStatus.RUNNING, blocks=0), FireOutcome.FAILED, f"{REACHED} before a block was measured"),
         (row(RunStatus.PARTIAL), FireOutcome.PARTIAL, REACHED),
+        (
+            row(RunStatus.INTERRUPTED),
+            FireOutcome.PARTIAL,
+            f"{REACHED}, and it was killed before it had judged what it measured",
+        ),
         # What was complete was overtaken while its report was made: its findings must not be hidden.
         (row(RunStatus.COMPLETE), FireOutcome.OK, ""),
         (row(RunStatus.COMPLETE, regressed=1), FireOutcome.WORSE, ""),

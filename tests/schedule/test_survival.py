@@ -299,7 +299,8 @@ def test_over_its_limit_a_run_is_kept_as_partial(site: Site) -> None:
     with site.store() as store:
         row = store.row(fire.run_id)
     assert row is not None
-    assert (row.status, row.reason) == (RunStatus.PARTIAL, "its time limit was reached")
+    log = Path(fire.log).read_text()
+    assert (row.status, row.reason) == (RunStatus.PARTIAL, "its time limit was reached"), log
 
 
 def test_a_locked_database_is_waited_for(site: Site) -> None:

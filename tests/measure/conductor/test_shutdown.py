@@ -1,8 +1,11 @@
 """Being asked to end, by real signals to this process."""
 
+import importlib
 import os
 import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +70,56 @@ def test_a_manager_may_ask_twice_and_a_person_is_heard_again() -> None:
 
     with pytest.raises(ShutdownRequested, match="Ctrl-C"):
         ask()
+
+
+def importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: int) -> str:
+    """The name of a module that sends a SIGTERM, or more, before its last statement."""
+    name = f"asks_{asks}"
+    (tmp_path / f"{name}.py").write_text(
+        "import os, signal, time\n"
+        f"for _ in range({asks}):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.05)\n"
+        "whole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return name
+
+
+@pytest.mark.parametrize("asks", [1, 3])
+def test_an_import_is_never_interrupted(asks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, after = importing(tmp_path, monkeypatch, asks=asks), []
+
+    def work() -> None:
+        with GracefulShutdown() as ending:
+            after.append(importlib.import_module(name).whole)
+            after.append(ending.requested)
+            threading.Event().wait(10)
+            after.append("not ended")
+
+    with pytest.raises(ShutdownRequested, match="ended by SIGTERM"):
+        work()
+    assert after == [True, True]
+
+
+def test_what_is_held_after_an_import_is_done_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, done = importing(tmp_path, monkeypatch, asks=1), []
+
+    def work() -> None:
+        with GracefulShutdown() as ending, ending.held():
+            importlib.import_module(name)
+            threading.Event().wait(0.2)
+            done.append(True)
+
+    with pytest.raises(ShutdownRequested):
+        work()
+    assert done == [True]
+
+
+def test_a_request_during_the_last_import_is_raised_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.measure.conductor.shutdown._IMPORT_POLL_S", 0.5)
+    name = importing(tmp_path, monkeypatch, asks=1)
+    with pytest.raises(ShutdownRequested, match="SIGTERM"), GracefulShutdown():
+        importlib.import_module(name)
 
 
 def test_in_another_thread_it_does_nothing() -> None:

@@ -1,0 +1,73 @@
+"""Runs that a signal or an error ends in the middle: what is stored, and what the command says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.core.errors import ExitCode
+from harness.core.records.run import RunData, RunStatus
+from harness.server.mock.script import Answer, Script, Step
+from harness.server.mock.server import serving
+from harness.store.runs import open_store
+
+QUICK = Script(name="quick", answers=(Answer(steps=(Step(wait_ms=10), Step(audio_share=1.0))),))
+SIGNAL_DURING_IMPORT = """
+import os, signal, sys
+
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy.linalg":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Signal())
+from harness.cli import main
+main(sys.argv[1:])
+"""
+"""The command, which gets SIGTERM while it imports NumPy. Its first statistics do that, after the first block."""
+FAULT_OF_OURS = """
+import sys
+from harness.analysis import conclude
+
+def failing(*_given, **_named):
+    raise ValueError("a fault of ours")
+
+conclude.summarise_all = failing
+from harness.cli import main
+main(sys.argv[1:])
+"""
+
+
+def ran(program: str, folder: Path) -> tuple[int, str, RunData]:
+    """Exit code, output and stored run of `kokoro-bench run` against a server."""
+    ours = ("KOKORO_BENCH_", "PYTEST_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+        "KOKORO_BENCH_CACHE": str(folder / "cache"),
+        "KOKORO_BENCH_QUALITY": "off",
+        "XDG_STATE_HOME": str(folder / "state"),
+    }
+    with serving(QUICK) as (url, _):
+        what = f"--url {url} --endpoint-options keep_alive=on --text chars-12 -k test_delivery"
+        how_long = "--blocks 8 --launches 1 --budget 60s --results results.sqlite"
+        done = subprocess.run(
+            [sys.executable, "-c", program, "run", *what.split(), *how_long.split()],
+            cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    with open_store(folder / "results.sqlite") as store:
+        return done.returncode, done.stdout + done.stderr, store.load(store.resolve("latest"))
+
+
+def test_a_signal_during_an_import_leaves_the_conclusions(tmp_path: Path) -> None:
+    code, output, data = ran(SIGNAL_DURING_IMPORT, tmp_path)
+    assert code == ExitCode.INTERRUPTED, output
+    assert (data.run.status, data.run.reason) == (RunStatus.INTERRUPTED, "ended by SIGTERM")
+    assert 1 <= len(data.blocks) < 8
+    latency = next(each for each in data.summaries if each.metric == "latency")
+    assert latency.n == len(data.blocks)
+
+
+def test_an_error_of_ours_is_the_reason_that_is_stored(tmp_path: Path) -> None:
+    code, output, data = ran(FAULT_OF_OURS, tmp_path)
+    assert code == ExitCode.INTERNAL, output
+    assert (data.run.status, data.run.reason) == (RunStatus.FAILED, "ValueError: a fault of ours")
+    assert len(data.blocks) == 8
