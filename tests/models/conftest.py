@@ -1,6 +1,7 @@
 """A Kokoro-shaped graph of a few nodes, a builder of such replicas, and a cache of the test's own."""
 
 import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -140,6 +141,16 @@ def voices_file() -> Callable[..., Path]:
     return write_voices
 
 
+def _end_espeak() -> None:
+    """Let go of espeak-ng, as the end of a child does, which deletes phonemizer's copies of it in the job's folder."""
+    if "kokoro_onnx.tokenizer" in sys.modules:
+        from phonemizer.backend.espeak.wrapper import EspeakWrapper
+        from phonemizer.phonemize import clear_backends_cache
+
+        clear_backends_cache()
+        EspeakWrapper.available_voices.cache_clear()
+
+
 class InThisProcess:
     """Stands in for the child process of a job: does the job here, from its file to the file of its answer."""
 
@@ -154,6 +165,7 @@ class InThisProcess:
                 answer = _do(msgspec.json.decode(job_file.read_bytes(), type=Job))
         finally:
             tempfile.tempdir = before
+            _end_espeak()
         answer_file.write_bytes(msgspec.json.encode(answer))
 
     def wait(self, _timeout_s: float | None = None) -> int:
