@@ -56,9 +56,9 @@ COMMANDS = {
 BRIEF = ("runs", "baseline", "compare", "models", "runtimes", "doctor", "config")
 """Commands that read what is there, print it and end."""
 
-COLLECTED_AT = 50_000
+COLLECTED_AT = 500_000
 """New objects after which a brief command looks for garbage. Nearly all of its objects are classes and functions that
-it imports and keeps: looking at them once in 700, Python's default, took 7 % of `runs list`. Commands that serve or
+it imports and keeps: looking at them once in 700, Python's default, took 10 % of `runs list`. Commands that serve or
 measure keep the default, because each look at so many interrupts them for milliseconds."""
 
 FORMER = {"scripted-server": "mock-server"}

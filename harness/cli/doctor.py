@@ -1,5 +1,6 @@
 """`kokoro-bench doctor`: what this machine is, what may disturb a measurement, and what to do about it."""
 
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -15,6 +16,9 @@ SIGNS = {
     "unknown": ("?", "dim"),
 }
 
+TERMINAL = ("reports.terminal.console", "reports.terminal.plain_table")
+"""What prints the findings."""
+
 
 @click.command()
 @configured("results")
@@ -26,7 +30,7 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
     from harness.measure.doctor.checkup import check
 
     results = Path(config.results) if "://" not in config.results else config.root
-    findings = examine(check(results=results, cache=default_root()))
+    findings = examine(check(results=results, cache=default_root(), meanwhile=_import_the_rest))
     if as_json:
         import msgspec
 
@@ -43,3 +47,9 @@ def doctor(config: Config, as_json: bool) -> int:  # noqa: FBT001 - click's own
         table.add_row(Text(sign, style=style), finding.topic, Text(finding.what), Text(finding.remedy))
     make_console().print(table)
     return int(exit_code(findings))
+
+
+def _import_the_rest() -> None:
+    """Import what comes after the checks, while they wait for a child process."""
+    for name in ("harness.measure.doctor.machine_rules", "harness.measure.doctor.software_rules", *TERMINAL):
+        import_module(name)

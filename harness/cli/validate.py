@@ -62,7 +62,7 @@ def play(config: Config) -> "Finished":
     from dataclasses import replace
 
     from harness.analysis.conclude import Conclusions, conclude, policy_of
-    from harness.core.records.scenario import SERVER
+    from harness.core.names import SERVER
     from harness.core.records.verdict import VerdictKind
     from harness.metrics.derive import RunValues
     from harness.plan.config import with_values

@@ -12,7 +12,6 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 from harness.core.comma_lists import join_list, split_list
@@ -141,6 +140,8 @@ def _remove_oldest(directory: Path) -> None:
 
 
 def _version(name: str) -> str:
+    from importlib import metadata
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -6,7 +6,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import IO
 
 
@@ -87,7 +86,7 @@ def move_durably(source: Path, target: Path) -> None:
 
 
 def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{token_hex(4)}.part")
+    return path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
 
 
 def _finish(file: IO[bytes], *, durable: bool) -> None:

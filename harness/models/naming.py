@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.errors import UsageError
-from harness.core.records.scenario import slug
+from harness.core.names import slug
 from harness.core.user_paths import user_path
 
 if TYPE_CHECKING:

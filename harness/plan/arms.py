@@ -4,7 +4,8 @@ Such an arm has only the axes of its engine: the configured provider and thread 
 """
 
 from harness.core.errors import UsageError
-from harness.core.records.scenario import SERVER, Arm
+from harness.core.names import SERVER
+from harness.core.records.scenario import Arm
 from harness.engines.declarations import ENDPOINT
 from harness.plan.config import Config
 

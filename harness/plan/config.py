@@ -7,17 +7,19 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.core.comma_lists import split_list
 from harness.core.errors import ConfigError, UsageError, nearest
-from harness.core.records.scenario import SERVER
-from harness.core.records.verdict import Waiver
+from harness.core.names import SERVER
 from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.plan.gate_policy import read_gate, read_waivers
 from harness.plan.keys import KEYS, Key
 from harness.plan.patterns import of_scenario
 from harness.plan.server_keys import imply_server
+
+if TYPE_CHECKING:
+    from harness.core.records.verdict import Waiver
 
 ENVIRONMENT_PREFIX = "KOKORO_BENCH_"
 SECTION = "tool.kokoro-bench"
@@ -53,7 +55,7 @@ class Config:
     """The options as they were given on the command line."""
     tables: Mapping[str, Any] = field(default_factory=dict)
     """Sub-tables of the section that have readers of their own: runtimes, schedule, server."""
-    waivers: tuple[Waiver, ...] = ()
+    waivers: "tuple[Waiver, ...]" = ()
     """The user's waivers of regressions; no two overlap."""
     directory: Path = Path()
     """The directory that the command runs in. Its repository is that of `rev=`."""

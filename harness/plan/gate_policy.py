@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.core.errors import ConfigError, UsageError, nearest
-from harness.core.records.verdict import Waiver
 from harness.plan.parsing import Reader, as_compared_metric, as_text, read_table
 from harness.plan.patterns import as_pattern
+
+if TYPE_CHECKING:
+    from harness.core.records.verdict import Waiver
 
 GATE_KEYS = {"tolerance": "tolerance", "metrics": "gate-metrics", "require": "require"}
 """Key of `[tool.kokoro-bench.gate]` → the configuration key that it sets."""
@@ -63,7 +65,7 @@ _WAIVER: Mapping[str, tuple[Reader, str]] = {
 """Key of a waiver → its reader, and an example. All of them are needed."""
 
 
-def read_waivers(tables: Any, *, where: str) -> tuple[Waiver, ...]:  # noqa: ANN401 - from TOML
+def read_waivers(tables: Any, *, where: str) -> "tuple[Waiver, ...]":  # noqa: ANN401 - from TOML
     """The waivers. ConfigError names the table by its number; UsageError names two, one of which includes the other.
 
     Other waivers overlap only if a scenario matches both, which `check_overlap` tells.
@@ -79,7 +81,7 @@ def read_waivers(tables: Any, *, where: str) -> tuple[Waiver, ...]:  # noqa: ANN
     return found
 
 
-def check_overlap(waivers: Sequence[Waiver], scenario_ids: Iterable[str]) -> None:
+def check_overlap(waivers: "Sequence[Waiver]", scenario_ids: Iterable[str]) -> None:
     """Raise UsageError if two waivers of a metric match the same scenario."""
     for scenario_id in scenario_ids:
         matching = [waiver for waiver in waivers if fnmatchcase(scenario_id, waiver.scenarios)]
@@ -88,24 +90,26 @@ def check_overlap(waivers: Sequence[Waiver], scenario_ids: Iterable[str]) -> Non
                 raise _overlap(one, other, where=scenario_id)
 
 
-def _overlap(one: Waiver, other: Waiver, *, where: str) -> UsageError:
+def _overlap(one: "Waiver", other: "Waiver", *, where: str) -> UsageError:
     named = [f"{each.scenarios!r} until {each.until} ({each.reason})" for each in (one, other)]
     return UsageError(
         f"two waivers of {one.metric} overlap: {' and '.join(named)}", where=where, remedy="join them, or narrow one"
     )
 
 
-def _read_waiver(table: Any, *, where: str) -> Waiver:  # noqa: ANN401 - from TOML
+def _read_waiver(table: Any, *, where: str) -> "Waiver":  # noqa: ANN401 - from TOML
     if not isinstance(table, Mapping):
         raise ConfigError(f"must be a table, not {table!r}", where=where, remedy='metric = "latency", …')
     values = read_table(table, _WAIVER, where=where)
     for name, (_, example) in _WAIVER.items():
         if name not in values:
             raise ConfigError(f"{name} is missing", where=where, remedy=f"{name} = {example}")
+    from harness.core.records.verdict import Waiver
+
     return Waiver(**values)
 
 
-def waiver_of(waivers: Sequence[Waiver], *, scenario_id: str, metric: str, at: float) -> Waiver | None:
+def waiver_of(waivers: "Sequence[Waiver]", *, scenario_id: str, metric: str, at: float) -> "Waiver | None":
     """The waiver of a metric of a scenario, if there is one, expired or not at the time `at` (s since the epoch, UTC).
 
     It holds to the end of its last day.

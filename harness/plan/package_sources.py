@@ -14,8 +14,8 @@ from pathlib import Path, PurePath
 from urllib.parse import quote, unquote
 
 from harness.core.errors import UsageError
+from harness.core.names import slug
 from harness.core.records.git_package import GitPackage
-from harness.core.records.scenario import slug
 from harness.core.user_paths import user_path
 
 PATH = "path:"

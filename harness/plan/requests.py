@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from harness.core.comma_lists import split_list
-from harness.core.records.scenario import SERVER, Mode
+from harness.core.names import SERVER
+from harness.core.records.scenario import Mode
 from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.engines.installed import installed_runtime
 from harness.engines.providers import offers

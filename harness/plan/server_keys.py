@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from harness.core.errors import ConfigError
-from harness.core.records.scenario import SERVER, slug
+from harness.core.names import SERVER, slug
 
 KEYS = ("server", "server-command")
 SHELL = ("&&", "||", "|", ";", "&", ">", ">>", "<")

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError
-from harness.core.records.scenario import SERVER, Arm
+from harness.core.names import SERVER
+from harness.core.records.scenario import Arm
 from harness.plan.arm_spec import parse_arm_spec, with_model
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, with_values

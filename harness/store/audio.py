@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from harness.core.files import write_atomically
+from harness.core.names import slug
 from harness.core.record_files import read_record
-from harness.core.records.scenario import slug
 from harness.core.records.speech import SpeechSheet
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import msgspec
 
 from harness.core import files
 from harness.core.errors import BaselineError
-from harness.core.records.scenario import slug
+from harness.core.names import slug
 
 BASELINE_FORMAT: Final = 1
 """Version of the files. History: 1, the first."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from harness.core.files import write_atomically
+from harness.core.names import slug
 from harness.core.record_files import read_record
 from harness.core.records.profile import ProfileSheet
-from harness.core.records.scenario import slug
 
 SHEET = "profile.json"
 _READABLE = 100

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.records.scenario import Scenario, slug
+from harness.core.names import slug
+from harness.core.records.scenario import Scenario
 from reports.history.context import Context
 from reports.history.index import RunIndex
 from reports.pages.rendering import render, write

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.analysis.operating_curve import UNCALIBRATED
 from harness.core.comma_lists import listed
-from harness.core.records.bisection import bisection_of
-from harness.core.records.run import Concluded, RunData, RunRecord
+from harness.core.records.run import Concluded, RunData, RunRecord, bisection_of
 from harness.core.records.verdict import Estimate, Summary, TargetKind, Verdict
 from harness.metrics.derive import RunValues
 from harness.metrics.metric import Direction

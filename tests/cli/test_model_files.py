@@ -12,7 +12,7 @@ import pytest
 from harness.cli.duel import _opponents
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.comma_lists import join_list
-from harness.core.records.scenario import slug
+from harness.core.names import slug
 from harness.models.files import ModelFiles
 from harness.models.naming import label_of
 from harness.plan.config import load_config

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import UsageError
-from harness.core.records.scenario import slug
+from harness.core.names import slug
 from harness.models.naming import as_path, label_of, labels_of, split_label
 
 

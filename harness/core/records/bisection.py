@@ -8,15 +8,6 @@ from harness.core.records.verdict import Estimate
 BISECTION_FORMAT = 1
 """Version of the record's form. History: 1, the first."""
 
-BISECTION_OF = "bisect "
-"""Begins the selection of each run of a bisection; the id of the bisection follows, and after a colon what the run
-measures."""
-
-
-def bisection_of(selection: str) -> str:
-    """The id of the bisection that a run belongs to, by its selection; "" for other runs."""
-    return selection.removeprefix(BISECTION_OF).partition(":")[0] if selection.startswith(BISECTION_OF) else ""
-
 
 class BisectionAnswer(StrEnum):
     """What a bisection found."""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from harness.core.records.bisection import BISECTION_OF
 from harness.core.records.environment import Conditions, Machine, Subject
 from harness.core.records.repetition import Block, Launch, Phase, Repetition
 from harness.core.records.scenario import Scenario
@@ -19,6 +18,10 @@ REPLAY_OF = "replay of "
 CONFIRMATION = "confirmation of "
 """Begins the arm in the selection of a replay that was made to confirm what the run had found."""
 
+BISECTION_OF = "bisect "
+"""Begins the selection of each run of a bisection; the id of the bisection follows, and after a colon what the run
+measures."""
+
 DUEL = "duel: "
 """Begins the selection of a duel, whose first two scenarios are the candidate and the reference."""
 
@@ -29,6 +32,11 @@ RUN_FORMAT = 1
 def confirmation_selection(run_id: str, arm_id: str) -> str:
     """The selection of the duel that confirms what the run `run_id` has found of an arm."""
     return f"{REPLAY_OF}{run_id}: {CONFIRMATION}{arm_id}"
+
+
+def bisection_of(selection: str) -> str:
+    """The id of the bisection that a run belongs to, by its selection; "" for other runs."""
+    return selection.removeprefix(BISECTION_OF).partition(":")[0] if selection.startswith(BISECTION_OF) else ""
 
 
 class RunKind(StrEnum):

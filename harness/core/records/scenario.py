@@ -1,12 +1,12 @@
 """Scenarios: an arm (everything that a worker loads), a text class and a mode."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.core.file_names import without_folder
+from harness.core.names import SERVER, slug
 
 
 class Mode(StrEnum):
@@ -110,9 +110,6 @@ UNCOMMITTED = "with uncommitted changes"
 
 PASSING = ("pid",)
 """Options of a server that do not describe it, and differ at each of its starts."""
-
-SERVER = "server:"
-"""What the `url` of an arm begins with whose server is started by its name, at another port for each launch."""
 
 PLAIN_ENGINES = ("kokoro", "scripted")
 """Engines that ids of arms with a model do not name. Ids are in baselines, so this never changes."""
@@ -340,8 +337,3 @@ def same_request(one: Scenario, other: Scenario) -> bool:
 def _request(scenario: Scenario) -> tuple[object, ...]:
     spoken = scenario.text_class, scenario.variant, scenario.voice, scenario.language, scenario.speed
     return scenario.mode, spoken, scenario.concurrency
-
-
-def slug(text: str) -> str:
-    """`text` in the characters that are valid in file names, addresses and pytest's -k."""
-    return re.sub(r"[^A-Za-z0-9_.=+-]+", "-", text).strip("-") or "-"

@@ -6,7 +6,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,34 +45,39 @@ class Checkup:
     """Engines of installed packages: name → the packages with an engine of that name."""
 
 
-def check(*, results: Path, cache: Path) -> Checkup:
+def check(*, results: Path, cache: Path, meanwhile: Callable[[], None] = lambda: None) -> Checkup:
     """Check this machine and this interpreter. `results` and `cache` need not exist yet.
 
-    Takes `WINDOW_S`, or as long as the interpreter takes to load all that it has to load.
+    Takes `WINDOW_S`, or as long as the interpreter takes to load all that it has to load; `meanwhile` is called then.
     """
     from harness.measure.system.conditions import observe_during
 
-    conditions, checkup = observe_during(lambda: _rest(results, cache), time.time(), window_s=WINDOW_S)
+    conditions, checkup = observe_during(lambda: _rest(results, cache, meanwhile), time.time(), window_s=WINDOW_S)
     return checkup(conditions=conditions)
 
 
-def _rest(results: Path, cache: Path) -> "partial[Checkup]":
+def _rest(results: Path, cache: Path, meanwhile: Callable[[], None]) -> "partial[Checkup]":
     """All facts but the conditions."""
-    from harness.engines.registry import installed_engines
-    from harness.measure.system.machine import identify
     from harness.measure.system.subject import PACKAGES
 
-    return partial(
-        Checkup,
-        machine=identify(),
-        installation=probe(sys.executable, PACKAGES),
-        python=sys.version_info[:3],
-        implementation=platform.python_implementation(),
-        disks=(check_disk("results", results), check_disk("cache", cache)),
-        git=git_version(),
-        environment=dict(os.environ),
-        engines=installed_engines(),
-    )
+    with ThreadPoolExecutor(1) as pool:
+        # Loading everything takes longest, so the rest is done beside it.
+        installation = pool.submit(probe, sys.executable, PACKAGES)
+        meanwhile()
+        from harness.engines.registry import installed_engines
+        from harness.measure.system.machine import identify
+
+        return partial(
+            Checkup,
+            machine=identify(),
+            python=sys.version_info[:3],
+            implementation=platform.python_implementation(),
+            disks=(check_disk("results", results), check_disk("cache", cache)),
+            git=git_version(),
+            environment=dict(os.environ),
+            engines=installed_engines(),
+            installation=installation.result(),
+        )
 
 
 def check_disk(name: str, path: Path) -> Disk:

@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import dataclass
 
 PROBE = r"""
-import json, sys
+import gc, json, sys
 from importlib import metadata
+
+gc.disable()
 
 def part(name, load):
     try:
@@ -49,6 +51,7 @@ def espeak():
 for name, load in (("packages", packages), ("sharing", sharing), ("onnxruntime", runtime),
                    ("kokoro-onnx", kokoro), ("espeak-ng", espeak)):
     part(name, load)
+gc.freeze()
 """
 """Prints a line per part as soon as it is done. After a crash the first missing part shows the cause.
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from harness.core.errors import RuntimeBuildError, UsageError, nearest
 from harness.core.files import write_atomically
-from harness.core.records.scenario import Runtime, slug
+from harness.core.names import slug
+from harness.core.records.scenario import Runtime
 from harness.core.uv import run_uv
 from harness.engines.builds import PLAIN, builds_in, distribution_of, refuse_several_builds
 from harness.engines.declarations import BUILT_IN, KOKORO

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.core.records.value import Reading, known, unknown
 from harness.measure.system import cgroups
-from harness.measure.system.interference import parse_stat
+from harness.measure.system.cpu_times import parse_stat
 from harness.measure.system.machine import parse_meminfo
 from harness.measure.system.system_files import read_file
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from harness.analysis.bisection.answer import ERROR_RATE, State, as_estimate
 from harness.analysis.finished import Finished
 from harness.core.errors import ExitCode, MeasurementError, RuntimeBuildError, UsageError
-from harness.core.records.bisection import BISECTION_OF, Bisection, BisectionAnswer, Place, Probe
+from harness.core.records.bisection import Bisection, BisectionAnswer, Place, Probe
+from harness.core.records.run import BISECTION_OF
 from harness.core.records.scenario import Arm
 from harness.core.records.verdict import VerdictKind
 from harness.core.uv import OUT_OF_REACH

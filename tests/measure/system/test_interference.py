@@ -8,7 +8,8 @@ import pytest
 
 from harness.core.records.repetition import Disturbance
 from harness.measure.system import interference
-from harness.measure.system.interference import CpuTimes, Limits, Watch, judge_disturbance, parse_stat
+from harness.measure.system.cpu_times import CpuTimes, parse_stat
+from harness.measure.system.interference import Limits, Watch, judge_disturbance
 
 DATA = Path(__file__).parent / "data"
 SECOND = 10**9
