@@ -12,10 +12,11 @@ from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
 from harness.metrics.start_up import launch_figures
-from harness.metrics.values import paired_log_ratios
+from harness.metrics.values import Grouped, paired_log_ratios
 from reports.text.format import NOTHING, Scale, arm_parts, change_of, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
 from reports.text.speech import speech_words
+from reports.views.pair_changes import pair_changes
 from reports.views.speech import OF_TEXT, Badge, Speech
 
 SOUNDS = ("lsd", "mcd", "duration_ratio")
@@ -79,7 +80,8 @@ def arms(data: RunData, values: RunValues | None = None, *, speech: Speech | Non
     held_against = references_of(data)
     # The verdicts of a duel name the reference. In other runs it is the plainest arm.
     reference = next((each for each in spoken if each.arm.id in held_against), None) or reference_of(spoken)
-    shown = {each.id: _numbers(each, reference, known) for each in spoken}
+    changes = _changes(spoken, reference, known)
+    shown = {each.id: _numbers(each, changes.get(each.id), known) for each in spoken}
     scales = {
         name: scale(name, [found[name] for found in shown.values() if name in found])
         for name in (*FIGURES, *ITSELF.values())
@@ -145,8 +147,8 @@ def _common(scenarios: Sequence[Scenario]) -> list[Scenario]:
     return found[-1] if found else []
 
 
-def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -> dict[str, float]:
-    """Metric → value of a scenario and its arm, in the metric's unit."""
+def _numbers(scenario: Scenario, change: float | None, known: RunValues) -> dict[str, float]:
+    """Metric → value of a scenario and its arm, in the metric's unit. `change` is that of its latency, if known."""
     data = known.data
     own, arm = scenario.id, scenario.arm.id  # computed at each access
     found = {
@@ -165,15 +167,28 @@ def _numbers(scenario: Scenario, reference: Scenario | None, known: RunValues) -
     ]
     if starts:
         found["load_time"] = median(starts)
-    if reference is not None and scenario.id != reference.id:
-        ours, theirs = (known.of(each)["latency"] for each in (scenario, reference))
-        try:
-            pairs = [pair for launch in paired_log_ratios(ours, theirs) for pair in launch]
-        except MeasurementError:
-            pairs = []
-        if pairs:
-            found[CHANGE] = change_of(median(pairs))
+    if change is not None:
+        found[CHANGE] = change
     return found
+
+
+def _changes(spoken: Sequence[Scenario], reference: Scenario | None, known: RunValues) -> dict[str, float]:
+    """Scenario id → the change of its latency: that of a duel's verdict, otherwise the estimate of its pairs."""
+    if reference is None:
+        return {}
+    sheets = dict[str, Grouped]()
+    for each in spoken:
+        if each.id != reference.id:
+            try:
+                sheets[each.id] = paired_log_ratios(known.of(each)["latency"], known.of(reference)["latency"])
+            except MeasurementError:
+                continue
+    found = zip(sheets, pair_changes(list(sheets.values())), strict=True)
+    return {scenario_id: change.point for scenario_id, change in found if change is not None} | {
+        each.scenario_id: change_of(each.change.point)
+        for each in known.data.verdicts
+        if each.metric == "latency" and each.reference == reference.arm.id and each.change is not None
+    }
 
 
 def _line(

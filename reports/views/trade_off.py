@@ -8,7 +8,6 @@ from statistics import fmean, median
 
 from harness.analysis.advice.frontier import ORIGINAL, Standing, dominated
 from harness.analysis.audio_limits import counterpart_of, is_original_of
-from harness.analysis.stats.paired import deferred_estimates
 from harness.core.comma_lists import listed
 from harness.core.errors import MeasurementError
 from harness.core.records.run import RunData
@@ -22,10 +21,9 @@ from reports.charts.trade_off import Point, draw
 from reports.text.format import NARROW, NOTHING, arm_parts, change_of, count, metric_of, number, percent, scale
 from reports.text.naming import names_of
 from reports.views.arms import references_of
+from reports.views.pair_changes import pair_changes
 from reports.views.speech import Badge, Speech, together
 
-LEVEL = 0.95
-"""Of each interval of a latency."""
 QUALITY = "dnsmos_overall"
 UNIT = "MOS"
 ORIGIN = ""
@@ -93,7 +91,7 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
         _variant(arm, names[arm], [pair for pair in pairs if pair[0].arm == arm], values, speech)
         for arm in dict.fromkeys(ours.arm for ours, _ in pairs)
     ]
-    changes = _changes(variants)
+    changes = pair_changes([each.pairs for each in variants])
     drawn = [(each, change) for each, change in zip(variants, changes, strict=True) if change and each.apart]
     if not drawn:
         return None
@@ -222,23 +220,6 @@ def _log_ratios(pairs: Sequence[tuple[Scenario, Scenario]], values: RunValues) -
     return tuple(
         tuple(fmean(each) for each in zip(*launch, strict=False)) for launch in zip(*sheets, strict=False) if launch
     )
-
-
-def _changes(variants: Sequence[_Variant]) -> list[Range | None]:
-    """The change of each variant's latency as a ratio to 1, with its interval where there are enough pairs."""
-    found: list[Range | None] = []
-    for each, deferred in zip(variants, deferred_estimates([each.pairs for each in variants]), strict=True):
-        flat = [pair for launch in each.pairs for pair in launch]
-        if deferred is not None:
-            estimate = deferred.estimate(LEVEL)
-            ends = (change_of(end) for end in (estimate.point, estimate.low, estimate.high))
-            found.append(Range(point=next(ends), low=next(ends), high=next(ends)))
-        elif flat:
-            middle = change_of(median(flat))
-            found.append(Range(point=middle, low=middle, high=middle))
-        else:
-            found.append(None)
-    return found
 
 
 def _mos(apart: float) -> str:

@@ -6,12 +6,14 @@ from statistics import median
 
 import pytest
 
+from harness.analysis.stats.paired import log_ratio_estimate
 from harness.core.records.repetition import Outcome, OutcomeKind
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Mode
 from harness.core.records.verdict import Verdict, VerdictKind
 from harness.metrics.derive import scenario_values
 from harness.metrics.start_up import launch_figures
+from harness.metrics.values import paired_log_ratios
 from harness.plan.matrix import ScenarioRequest
 from reports.text.format import percent, scale
 from reports.views.arms import CHANGE, arms
@@ -59,13 +61,14 @@ def test_the_change_is_pair_by_pair_against_the_original_that_has_none(data: Run
     found = {line.id: line for line in arms(data).lines}
     assert CHANGE not in found["scripted.cpu.tdefault"].figures
     latencies = {
-        each.arm.id: scenario_values(each, data)["latency"].flat
+        each.arm.id: scenario_values(each, data)["latency"]
         for each in data.run.scenarios
         if each.text_class == "chars-60"
     }
-    ours, theirs = latencies["scripted-8bit.cpu.tdefault"], latencies["scripted.cpu.tdefault"]
-    ratio = median(math.log(one / other) for one, other in zip(ours, theirs, strict=True))
-    assert found["scripted-8bit.cpu.tdefault"].figures[CHANGE] == percent(math.expm1(ratio))
+    pairs = paired_log_ratios(latencies["scripted-8bit.cpu.tdefault"], latencies["scripted.cpu.tdefault"])
+    estimate = log_ratio_estimate(pairs, level=0.95)
+    assert estimate is not None
+    assert found["scripted-8bit.cpu.tdefault"].figures[CHANGE] == percent(math.expm1(estimate.point))
 
 
 def test_of_a_duel_the_reference_is_the_side_that_its_verdicts_name(data: RunData) -> None:
