@@ -97,8 +97,8 @@ def _values(repetitions: Sequence[Repetition], metric: str, launches: Sequence[i
 def explained(verdict: Verdict, *, suspects: bool = True) -> str:
     """A verdict's reason, waiver, advice and, if `suspects`, suspects, as sentences on one line."""
     suspected = f"Suspects: {'; '.join(verdict.suspects)}" if verdict.suspects and suspects else ""
-    lenient = leniency(verdict)
-    sentences = (verdict.reason, lenient[:1].upper() + lenient[1:], verdict.advice, suspected)
+    lenient, advice = (each[:1].upper() + each[1:] for each in (leniency(verdict), verdict.advice))
+    sentences = (verdict.reason, lenient, advice, suspected)
     parts = [part.strip().removesuffix(".") for part in sentences if part.strip()]
     return f"{'. '.join(parts)}." if parts else verdict.kind.value
 

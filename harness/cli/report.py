@@ -3,6 +3,7 @@
 import click
 
 from harness.cli.options import check_output, configured, load_run, open_results, write_output
+from harness.core.errors import UsageError
 from harness.core.user_paths import user_path
 from harness.plan.config import Config
 
@@ -63,6 +64,13 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
         first = load_run(store, before, among=RESULTS if alone else MEASURED)
         view = None if after else comparison_of_arms(first)
         if view is None:
-            view = comparison_of_runs(first, load_run(store, after or "latest", among=MEASURED))
+            second = load_run(store, after or "latest", among=MEASURED)
+            if not after and second.run.id == first.run.id:
+                raise UsageError(
+                    f"is {first.run.id}, which is no duel and the newest run, so there is nothing to compare it with",
+                    where=before,
+                    remedy="name two runs, as in `kokoro-bench compare latest~1 latest`, or a duel of `runs list`",
+                )
+            view = comparison_of_runs(first, second)
     shown = {"html": compare_html, "json": compare_json, "markdown": compare_markdown}[form](view)
     write_output(shown.encode(), output)

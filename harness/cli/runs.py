@@ -1,6 +1,8 @@
 """`kokoro-bench runs`: what is stored."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,6 +15,8 @@ from harness.core.user_paths import user_path
 from harness.plan.config import Config
 
 FORMS = ("pytest-benchmark", "csv", "jsonl", "bencher", "openmetrics", "junit")
+LONGEST_LINE = 1 << 26
+"""Bytes of a record of an export, at most."""
 
 
 @click.group()
@@ -121,7 +125,7 @@ def import_files(config: Config, files: tuple[str, ...]) -> None:
     read = []
     for name in files:
         where = "standard input" if name == "-" else name
-        data = read_jsonl(_content(name), where=where)
+        data = read_jsonl(_lines(name), where=where)
         check_names(data, where=where)
         read.append(data)
     with open_results(config) as store:
@@ -132,11 +136,11 @@ def import_files(config: Config, files: tuple[str, ...]) -> None:
             click.echo(f"{outcome} {found.run_id} of {data.run.machine.key}{renamed}")
 
 
-def _content(name: str) -> bytes:
-    if name == "-":
-        return sys.stdin.buffer.read()
+def _lines(name: str) -> Iterator[bytes]:
+    """The lines of an exported run, one at a time: what is no export may be endless."""
     try:
-        return user_path(name, where=name).read_bytes()
+        with nullcontext(sys.stdin.buffer) if name == "-" else user_path(name, where=name).open("rb") as file:
+            yield from iter(lambda: file.readline(LONGEST_LINE), b"")
     except OSError as error:
         raise UsageError(
             f"cannot be read: {error.strerror or error}", where=name, remedy="name a file of `runs export`"

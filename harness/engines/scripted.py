@@ -16,6 +16,7 @@ processes. `EngineOrder.script` may hold:
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -52,6 +53,8 @@ SCRIPTED_DEQUANTISED = ("scripted-dq",)
 """Originals made from an 8-bit model, like `kokoro-v1.0-dq`."""
 
 QUICK_START = "quick_start"
+POSITIVE = ("pace", "memory")
+"""Settings that may not be 0: no time and no memory has no ratio to another."""
 FAULTS = ("", "crash", "hang", "raise", "silent", "truncate", "refuse", "exit-at-load")
 
 
@@ -106,7 +109,14 @@ class Script:
             }
         except ValueError as error:
             raise EngineRefusal(f"the script takes numbers: {error}") from error
+        for name, number in numbers.items():
+            if not 0 <= number < math.inf or (name in POSITIVE and not number):
+                raise EngineRefusal(f"the script takes no {name}={number:g}; it must be {_range(name)}")
         return cls(fault=fault, **numbers)
+
+
+def _range(name: str) -> str:
+    return "a number above 0" if name in POSITIVE else "0 or a number above"
 
 
 class ScriptedFault(RuntimeError):  # noqa: N818 - a fault of the engine, not of the harness

@@ -314,4 +314,8 @@ def read_key(
         parsed = key.parse(value)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{name} {error}", where=where, remedy=f"{name}: {key.meaning}") from error
+    if key.many and key.default and not parsed:
+        raise ConfigError(
+            f"{name} is empty: it must hold at least one value", where=where, remedy=f"{name}: {key.meaning}"
+        )
     return key.place(parsed, base, where) if key.place else parsed

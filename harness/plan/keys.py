@@ -9,6 +9,7 @@ from typing import Any
 from harness.core.quantities import as_pause, as_seconds, as_share, as_size
 from harness.engines.declarations import BUILT_IN, ENDPOINT, KOKORO
 from harness.plan.parsing import (
+    MOST_SEED,
     as_choice,
     as_compared_metrics,
     as_endpoint_options,
@@ -133,7 +134,7 @@ _DURATION = (
     Key(name="workers-memory", default=0, parse=as_size, group=Group.DURATION, value="SIZE",
         meaning="memory limit of all workers together: 4GB, 512MB (default: 80 % of free memory); arms that do not fit "
                 "take turns"),
-    Key(name="seed", default=0, parse=as_whole(0), group=Group.DURATION, value="NUMBER",
+    Key(name="seed", default=0, parse=as_whole(0, MOST_SEED), group=Group.DURATION, value="NUMBER",
         meaning="random seed of the order of repetitions and of the engine"),
 )  # fmt: skip
 

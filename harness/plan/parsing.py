@@ -13,6 +13,11 @@ from harness.plan.patterns import as_pattern
 
 Reader = Callable[[Any], Any]
 
+MOST = 2**31 - 1
+"""Of whole numbers: what takes them counts with 32 bits."""
+MOST_SEED = 2**53 - 1
+"""The largest whole number that JSON readers keep exactly."""
+
 
 def read_table(table: Mapping[str, Any], readers: Mapping[str, tuple[Reader, str]], *, where: str) -> dict[str, Any]:
     """Every value of a table as its key's reader gives it. ConfigError where a key is unknown or its value is wrong.
@@ -35,7 +40,7 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or 
     """Text."""
     if not isinstance(value, str):
         raise TypeError(f"must be text, not {value!r}")
-    return value
+    return _without_nul(value)
 
 
 def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
@@ -51,11 +56,18 @@ def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the en
     items = split_list(value) if isinstance(value, str) else value
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError(f"must be a list of texts, not {value!r}")
-    return tuple(item for item in items if item)
+    return tuple(_without_nul(item) for item in items if item)
 
 
-def as_whole(least: int) -> Callable[[Any], int]:
-    """A reader of whole numbers from `least` on."""
+def _without_nul(text: str) -> str:
+    """`text`; ValueError if it holds the character that ends a text for the operating system."""
+    if "\0" in text:
+        raise ValueError(f"must not hold the character U+0000: {text!r}")
+    return text
+
+
+def as_whole(least: int, most: int = MOST) -> Callable[[Any], int]:
+    """A reader of whole numbers from `least` to `most`."""
 
     def parse(value: Any) -> int:  # noqa: ANN401 - from TOML, the environment or an option
         plausible = isinstance(value, str | int) and not isinstance(value, bool)
@@ -65,6 +77,8 @@ def as_whole(least: int) -> Callable[[Any], int]:
             raise ValueError(f"must be a whole number, not {value!r}") from None
         if number < least:
             raise ValueError(f"must be at least {least}, not {number}")
+        if number > most:
+            raise ValueError(f"must be at most {most}, not {number}")
         return number
 
     return parse
@@ -122,7 +136,7 @@ def as_language(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment
 
 
 def _option_text(value: Any) -> str:  # noqa: ANN401 - from TOML
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else _without_nul(str(value))
 
 
 def as_limits(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: ANN401 - from TOML or the environment

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Column
-from rich.text import Text
 
 from harness.measure.conductor import events
 from harness.measure.conductor.memory_groups import describe_groups
@@ -54,7 +53,7 @@ class LiveConsole:
 
     def report(self, message: str) -> None:
         """Print a message about a preparation."""
-        self._console.print(Text(message, style="dim"))
+        tell(self._console, message, "dim")
 
     def __call__(self, event: events.Event) -> None:
         """Show an event."""

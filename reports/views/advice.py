@@ -219,7 +219,8 @@ def _places(found: Recommendation, on: Scale, names: Mapping[Arm, str]) -> list[
         Place(
             name=names[candidate.arm],
             figure=on.full(candidate.figure),
-            behind=_behind(lead.behind) or percent(candidate.figure / found.best.figure - 1),
+            behind=_behind(lead.behind)
+            or (percent(candidate.figure / found.best.figure - 1) if found.best.figure else NOTHING),
             result=f"too few pairs: at least {FEWEST_PAIRS} are needed"
             if not lead.enough_pairs
             else "level with the best"

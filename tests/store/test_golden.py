@@ -19,7 +19,7 @@ DATA = Path(__file__).with_name("data")
 
 @pytest.fixture
 def golden() -> RunData:
-    return read_jsonl((DATA / "run-1.jsonl").read_bytes())
+    return read_jsonl((DATA / "run-1.jsonl").read_bytes().splitlines())
 
 
 def latency(repetition: Repetition) -> dict[str, Reading]:
@@ -55,7 +55,7 @@ def test_database_of_schema_0001(tmp_path: Path, golden: RunData) -> None:
 
 def test_what_was_read_can_be_exported_again(golden: RunData) -> None:
     anonymous = replace(golden, run=replace(golden.run, pid=0, boot=""))
-    assert read_jsonl(export(golden, "jsonl")) == anonymous
+    assert read_jsonl(export(golden, "jsonl").splitlines()) == anonymous
 
 
 def test_what_other_tools_read_stays_the_same_bytes(golden: RunData) -> None:

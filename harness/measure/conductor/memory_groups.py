@@ -130,7 +130,8 @@ def describe_groups(events: Sequence[Grouped]) -> str:
     if len(events) > 1:
         needed += f" ({_gigabytes(last.needed)} as measured in launch {last.launch})"
     allowed = f"{_gigabytes(first.allowed)} (--workers-memory)"
-    parts = [f"memory: the workers of {first.arms} arms need about {needed}, the limit is {allowed}"]
+    arms = f"{first.arms} {'arm' if first.arms == 1 else 'arms'}"
+    parts = [f"memory: the workers of {arms} need about {needed}, the limit is {allowed}"]
     if counts := {each.launch + 1: len(each.groups) for each in events if len(each.groups) > 1}:
         groups_run = ", ".join(f"{groups} groups in launch {launch}" for launch, groups in counts.items())
         if len(counts) > 1 and len(set(counts.values())) == 1:
@@ -142,7 +143,7 @@ def describe_groups(events: Sequence[Grouped]) -> str:
 
 
 def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.0f} MB"
 
 
 def _rare_references_first(references: Mapping[Arm, tuple[Arm, ...]]) -> list[Arm]:

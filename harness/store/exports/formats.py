@@ -1,7 +1,7 @@
 """A run in the forms that other tools read. Every form returns bytes; only the caller writes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -195,15 +195,15 @@ class _Line(msgspec.Struct):
     records: int = 0
 
 
-def read_jsonl(content: bytes, *, where: str = "") -> RunData:
-    """The run in `content`, equal to the one exported; StoreError with the line where it is damaged or cut short.
+def read_jsonl(lines: Iterable[bytes], *, where: str = "") -> RunData:
+    """The run in `lines`, equal to the one exported; StoreError with the line where it is damaged or cut short.
 
-    `where` names the file for the message.
+    No line after a damaged one is read. `where` names the file for the message.
     """
     found: dict[str, list[Any]] = {kind: [] for kind in _TYPES}
     count = 0
     end: int | None = None
-    for number, text in enumerate(content.splitlines(), start=1):
+    for number, text in enumerate(lines, start=1):
         place = f"{where}, line {number}" if where else f"line {number}"
         line = _line(text, place)
         if line.kind == "end":

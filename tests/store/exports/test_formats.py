@@ -79,7 +79,7 @@ class TestJsonLines:
     def test_a_run_is_read_back_as_it_was(self, small_run: RunData) -> None:
         # But for the process that made it, which means nothing elsewhere and would tell two equal runs apart.
         anonymous = replace(small_run, run=replace(small_run.run, pid=0, boot=""))
-        assert read_jsonl(export(small_run, "jsonl")) == anonymous
+        assert read_jsonl(export(small_run, "jsonl").splitlines()) == anonymous
 
     @given(
         data=st.builds(
@@ -100,7 +100,7 @@ class TestJsonLines:
     )
     def test_any_run_is_read_back_equal(self, data: RunData) -> None:
         """But for the user's folders, which are not exported, and ids stay what they are."""
-        read = read_jsonl(export(data, "jsonl"))
+        read = read_jsonl(export(data, "jsonl").splitlines())
         assert read == published(data)
         assert [each.id for each in read.run.scenarios] == [each.id for each in data.run.scenarios]
         assert [each.scenario_id for each in read.verdicts] == [each.scenario_id for each in data.verdicts]
@@ -125,13 +125,13 @@ class TestJsonLines:
         lines = export(small_run, "jsonl").splitlines(keepends=True)
         for kept in (0, 1, len(lines) - 1):
             with pytest.raises(StoreError, match="is cut short") as caught:
-                read_jsonl(b"".join(lines[:kept]), where="run.jsonl")
+                read_jsonl(lines[:kept], where="run.jsonl")
             assert str(caught.value).startswith("run.jsonl: is cut short")
 
     def test_a_line_that_is_missing_is_noticed(self, small_run: RunData) -> None:
         lines = export(small_run, "jsonl").splitlines(keepends=True)
         with pytest.raises(StoreError, match="is cut short"):
-            read_jsonl(b"".join(lines[:5] + lines[6:]))
+            read_jsonl(lines[:5] + lines[6:])
 
     @pytest.mark.parametrize(
         ("line", "complaint"),
@@ -146,5 +146,5 @@ class TestJsonLines:
     def test_a_damaged_line_is_named(self, small_run: RunData, line: bytes, complaint: str) -> None:
         first = export(small_run, "jsonl").splitlines()[0]
         with pytest.raises(StoreError) as caught:
-            read_jsonl(first + b"\n" + line + b"\n", where="run.jsonl")
+            read_jsonl([first, line], where="run.jsonl")
         assert str(caught.value).startswith(complaint)

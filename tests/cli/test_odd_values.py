@@ -1,0 +1,58 @@
+"""Values that no key can mean, and files that are no exports: one line before anything is measured, with code 2."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_bad_input import refused
+from tests.conftest import Command
+
+SECTION = '[tool.kokoro-bench]\nengine = "scripted"\n'
+RUN = ("run", "--engine", "scripted", "--launches", "1", "--blocks", "2", "-k", "test_whole", "--text", "chars-12")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("threads = []", "threads is empty: it must hold at least one value"),
+        ("provider = []", "provider is empty: it must hold at least one value"),
+        ("threads = 99999999999999999999", "threads must be at most 2147483647, not 99999999999999999999"),
+        ("launches = 2147483648", "launches must be at most 2147483647, not 2147483648"),
+        ("seed = 9007199254740992", "seed must be at most 9007199254740991, not 9007199254740992"),
+        (r'results = "sqlite:///\u0000"', "results must not hold the character U+0000"),
+        (r'say = "one\u0000two"', "say must not hold the character U+0000"),
+        (r'model = ["a\u0000b"]', "model must not hold the character U+0000"),
+        (r'session-options = { arena = "\u0000" }', "session-options must not hold the character U+0000"),
+    ],
+)
+def test_a_value_that_no_key_can_mean_is_refused(here: Command, tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(SECTION + line, encoding="utf-8")
+    refused(here("run"), "pyproject.toml [tool.kokoro-bench]: ", told)
+
+
+@pytest.mark.parametrize("setting", ["pace=0", "pace=-1", "memory=0", "pace=inf", "noise=nan", "leak=-1"])
+def test_a_script_of_no_time_is_refused_and_not_measured(here: Command, tmp_path: Path, setting: str) -> None:
+    ended = here(*RUN, "--script", setting)
+    assert ended.returncode == 3, ended.stderr
+    assert f"the script takes no {setting}; it must be " in ended.stdout
+    assert "internal error" not in ended.stdout + ended.stderr
+
+
+def test_the_newest_run_is_not_compared_with_itself_unless_asked(here: Command) -> None:
+    assert here(*RUN).returncode == 0
+    refused(here("compare", "latest"), "which is no duel and the newest run", "compare latest~1 latest")
+    assert here("compare", "latest", "latest").returncode == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="/dev/urandom is POSIX's")
+@pytest.mark.parametrize("endless", ["/dev/urandom", "/dev/zero"])
+def test_an_endless_file_is_no_export_at_its_first_line(here: Command, endless: str) -> None:
+    refused(here("runs", "import", endless), f"{endless}, line 1: is no line of an exported run")
+
+
+def test_a_limit_below_a_megabyte_and_a_single_arm_are_said_as_they_are(here: Command, tmp_path: Path) -> None:
+    ended = here(*RUN, "--model", "scripted", "--workers-memory", "1MB")
+    (note,) = [line for line in ended.stdout.splitlines() if line.startswith("memory: ")]
+    assert "the workers of 1 arm need about " in note
+    assert "the limit is 1 MB (--workers-memory)" in note
