@@ -154,11 +154,15 @@ def kokoro_bench(tmp_path: Path, user_environment: dict[str, str]) -> Command:
     """
 
     def run(
-        *arguments: str, directory: Path = tmp_path, python: str | Path = "", **environment: str
+        *arguments: str,
+        directory: Path = tmp_path,
+        python: str | Path = "",
+        interpreter: forking.Interpreter | None = None,
+        **environment: str,
     ) -> subprocess.CompletedProcess[str]:
         env = {**user_environment, **environment}
         if not python:
-            return forking.run(*arguments, cwd=directory, env=env)
+            return forking.run(*arguments, interpreter=interpreter, cwd=directory, env=env)
         return subprocess.run(
             [python, "-m", "harness.cli", *arguments],
             cwd=directory,

@@ -46,18 +46,18 @@ class _Server:
     It kills the commands of a process that has ended: their sockets are held by that process alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, python: str | Path = sys.executable) -> None:
         self.owner = os.getpid()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        if address := os.environ.get(SHARED):
+        if python == sys.executable and (address := os.environ.get(SHARED)):
             self._socket = socket.socket(socket.AF_UNIX)
             self._socket.connect(f"\0{address}")
             return
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", START, str(SERVER), str(theirs.fileno())],
+                [python, "-c", START, str(SERVER), str(theirs.fileno())],
                 env=OURS,
                 cwd="/",
                 pass_fds=[theirs.fileno()],
@@ -124,15 +124,32 @@ def close() -> None:
 atexit.register(close)
 
 
+class Interpreter:
+    """The interpreter of another environment, started once: `interpreter=` of `Started` and `run` forks it."""
+
+    def __init__(self, python: Path) -> None:
+        self.python = str(python)
+        self.server: Final = _Server(python) if SUPPORTED else None
+
+    def close(self) -> None:
+        """End it, with the commands that are still running."""
+        if self.server is not None:
+            self.server.close()
+
+
 class Started(subprocess.Popen[str]):
     """`kokoro-bench ARGUMENTS` as a process, with the parameters and methods of `subprocess.Popen`.
 
     It is started truly where the environment has what is read before a command begins.
     """
 
-    def __init__(self, *arguments: str, env: Mapping[str, str], **given: Any) -> None:
+    def __init__(
+        self, *arguments: str, env: Mapping[str, str], interpreter: Interpreter | None = None, **given: Any
+    ) -> None:
+        self._interpreter = interpreter
+        command = (interpreter.python, *COMMAND[1:]) if interpreter else COMMAND
         self._forked = SUPPORTED and not differing(env) and not given.keys() & {"preexec_fn", "pass_fds"}
-        super().__init__([*COMMAND, *arguments], env=env, **{"text": True, **given})
+        super().__init__([*command, *arguments], env=env, **{"text": True, **given})
 
     # The three methods of subprocess.Popen in which a process is started and awaited.
 
@@ -153,7 +170,8 @@ class Started(subprocess.Popen[str]):
         self._status, theirs = socket.socketpair()
         with theirs:
             streams = [pipe if pipe >= 0 else number for number, pipe in enumerate(pipes)]
-            _the_server().ask(request, [*streams, theirs.fileno()])
+            server = (self._interpreter and self._interpreter.server) or _the_server()
+            server.ask(request, [*streams, theirs.fileno()])
         self.pid = self._number()
         self._child_created = True
         ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.finished import Finished
     from harness.runner.pytest_fixture import Measured
+    from harness.runner.selection import ArmsOfRecipes
 
 LEVELS = ("quick", "full", "nightly")
 STOPPED = "interrupted; finished blocks are stored"
@@ -41,6 +42,8 @@ class Bench:
     """Why no scenario can be collected."""
     failure: BenchError | None = None
     """Why nothing could be measured."""
+    arms: "ArmsOfRecipes | None" = None
+    """The arms, which all tests share."""
     notes: list[str] = field(default_factory=list)
     failures: Failures = field(default_factory=Failures)
 
@@ -91,9 +94,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is None or "measured" not in metafunc.fixturenames:
         return
     from harness.plan.requests import without_every_provider
-    from harness.runner.selection import wanted_scenarios
+    from harness.runner.selection import arms_of_recipes, wanted_scenarios
 
     bench, parameters = metafunc.config.stash[BENCH], []
+    bench.arms = bench.arms or arms_of_recipes(bench.config, bench.selection)
     included = LEVELS if metafunc.config.option.markexpr else _included(bench)
     for level, texts in marker.kwargs["levels"].items():
         if not texts:
@@ -102,7 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if level not in included:
             request = without_every_provider(request)
         try:
-            wanted = wanted_scenarios(bench.config, [request], bench.selection)
+            wanted = wanted_scenarios(bench.config, [request], bench.selection, arms=bench.arms)
         except BenchError as error:
             # Raised here, the error would appear once per file with a traceback. The end of collection shows it once.
             bench.refusal = error

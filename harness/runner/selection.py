@@ -1,8 +1,9 @@
 """Which scenarios a command measures: the arms and texts of its configuration. This resolves and builds nothing."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 from harness.core.errors import UsageError, nearest
 from harness.core.records.scenario import CURRENT_RUNTIME, Arm, ModelVariant, Runtime, Scenario, Utterance
@@ -21,16 +22,29 @@ from harness.runner.default_models import default_names
 
 BUDGETS_S = {"quick": 270.0, "full": 2_700.0, "nightly": 7_200.0}
 
+ArmsOfRecipes = Callable[[tuple[str, ...] | None], tuple[Arm, ...]]
 
-def wanted_scenarios(config: Config, requests: Sequence[ScenarioRequest], selection: str) -> tuple[Scenario, ...]:
-    """Every scenario of `requests`. Models are not resolved, so listing scenarios builds nothing."""
+
+def arms_of_recipes(config: Config, selection: str) -> ArmsOfRecipes:
+    """`wanted_arms` by their recipes, each looked up once: describing a repository's commit starts git twice."""
+    return cache(lambda recipes: wanted_arms(config, selection, recipes=recipes))
+
+
+def wanted_scenarios(
+    config: Config, requests: Sequence[ScenarioRequest], selection: str, *, arms: ArmsOfRecipes | None = None
+) -> tuple[Scenario, ...]:
+    """Every scenario of `requests`. Models are not resolved, so listing scenarios builds nothing.
+
+    `arms` gives the arms where several calls share them.
+    """
+    arms = arms or arms_of_recipes(config, selection)
     return tuple(
         scenario
         for request in requests
         if is_for(request, config)
         for scenario in expand(
             resolved_request(request, config),
-            arms=wanted_arms(config, selection, recipes=request.recipes),
+            arms=arms(request.recipes),
             voice=config.voices[0],
             language=config["language"],
             texts=config["text"],

@@ -4,7 +4,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.native_imports import PACKAGES, ImportCheck, how_it_ended
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
+from tests import forking
 from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
@@ -37,18 +39,19 @@ def bury(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def dead(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def dead(tmp_path_factory: pytest.TempPathFactory) -> Iterator[forking.Interpreter]:
     """The interpreter of an environment in which neither conductor nor worker can import them."""
     home = tmp_path_factory.mktemp("environment")
     python = installed(home)
     bury(next(home.glob("lib/python*/site-packages")))
-    return python
+    with closing(forking.Interpreter(python)) as found:
+        yield found
 
 
 @pytest.fixture
-def command(dead: Path, kokoro_bench: Command) -> Callable[..., Done]:
+def command(dead: forking.Interpreter, kokoro_bench: Command) -> Callable[..., Done]:
     """Run `kokoro-bench ARGUMENTS` there."""
-    return partial(kokoro_bench, python=dead)
+    return partial(kokoro_bench, interpreter=dead)
 
 
 def lines_with(text: str, done: Done) -> list[str]:
@@ -136,30 +139,13 @@ READING = (
     ("schedule", "list"),
     ("report",),
 )
-ONE_AFTER_THE_OTHER = """
-import json, sys
-from harness.cli import main
-
-for arguments in json.loads(sys.argv[1]):
-    try:
-        main(arguments)
-    except SystemExit as end:
-        print("ended with", end.code, *arguments[:2], file=sys.stderr, flush=True)
-"""
 
 
-def test_what_only_reads_needs_none_of_them(dead: Path, tmp_path: Path, user_environment: dict[str, str]) -> None:
-    """One process calls all of them, which saves the imports of each: an import of a dead package would end it."""
-    done = subprocess.run(
-        [dead, "-c", ONE_AFTER_THE_OTHER, json.dumps(READING)],
-        cwd=tmp_path,
-        env=user_environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    assert lines_with("ended with", done) == [" ".join(("ended with 0", *each[:2])) for each in READING], done.stderr
+def test_what_only_reads_needs_none_of_them(command: Callable[..., Done]) -> None:
+    """An import of a dead package would end the process."""
+    for arguments in READING:
+        done = command(*arguments)
+        assert done.returncode == 0, (arguments, done.stderr)
 
 
 def test_a_run_whose_workers_can_import_them_is_measured(kokoro_bench: Command, tmp_path: Path) -> None:

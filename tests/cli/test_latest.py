@@ -1,23 +1,34 @@
 """What `latest` names after a duel, a bisection, a search and a calibration, through each command that takes a run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from harness.store.runs import open_store
+from tests import forking
 from tests.conftest import Command
+from tests.engine_packages import environment_in
 
 ARM = ("--engine", "scripted", "--model", "scripted")
 RUN = ("run", *ARM, "-k", "whole and chars-12", "--budget", "20s")
 DUEL = ("duel", "script=pace=1.2", "current", *ARM, "--text", "chars-12", "--budget", "10s")
 
 
-@pytest.fixture
-def stored(here: Command, tmp_path: Path) -> list[str]:
-    """The ids of a run, a second one, and then a duel, in their order."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a run, a second one, and then a duel. Tests copy it."""
+    root = tmp_path_factory.mktemp("latest")
     for arguments in (RUN, RUN, DUEL):
-        assert here(*arguments).returncode in (0, 1)
+        assert forking.run(*arguments, cwd=root, env=environment_in(root)).returncode in (0, 1)
+    return root
+
+
+@pytest.fixture
+def stored(made: Path, tmp_path: Path) -> list[str]:
+    """The ids of the two runs and of the duel, in their order."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return ids(tmp_path)
 
 

@@ -145,20 +145,20 @@ class TestRealEngine:
     ESPEAK = ("run", "--engine", "espeak", "--launches", "1", "--blocks", "1", "--budget", "60s", "-k", "chars-12")
 
     @pytest.fixture
-    def told(self, here: Command, committed: Path) -> Callable[[], str]:
+    def told(self, kokoro_bench: Command, committed: Path) -> Callable[[], str]:
         """Measure, accept, and return what is told of the reference."""
 
         def measure_and_promote() -> str:
-            ran = here(*self.ESPEAK, "--replay", "never", directory=committed)
+            ran = kokoro_bench(*self.ESPEAK, "--replay", "never", directory=committed)
             assert ran.returncode == 0, ran.stdout + ran.stderr
-            accepted = here("baseline", "promote", directory=committed)
+            accepted = kokoro_bench("baseline", "promote", directory=committed)
             assert accepted.returncode == 0, accepted.stderr
             return "\n".join(references(accepted.stdout))
 
         return measure_and_promote
 
     def test_source_is_accepted_by_the_commit_that_has_it(
-        self, here: Command, committed: Path, told: Callable[[], str]
+        self, kokoro_bench: Command, committed: Path, told: Callable[[], str]
     ) -> None:
         file = committed / "baselines" / "reference.toml"
         first = git(committed, "rev-parse", "HEAD")
@@ -176,36 +176,38 @@ class TestRealEngine:
         file.unlink()
         assert told() == "espeak: new (1 scenario); measured with uncommitted changes"
         assert "dirty = true" in file.read_text(encoding="utf-8")
-        assert "dirty" in here("baseline", "show", "--reference", directory=committed).stdout
+        assert "dirty" in kokoro_bench("baseline", "show", "--reference", directory=committed).stdout
 
         # They are committed after the measurement.
         git(committed, "checkout", first, "--", "harness")
         git(committed, "commit", "--quiet", "--all", "--message", "Commit what was measured")
         later = git(committed, "rev-parse", "HEAD")
-        [line] = references(here("baseline", "promote", directory=committed).stdout)
+        [line] = references(kokoro_bench("baseline", "promote", directory=committed).stdout)
         assert line == "espeak: same subject (1 scenario)"
         text = file.read_text(encoding="utf-8")
         assert f'revision = "{later}"' in text
         assert "dirty = false" in text
 
-    def test_source_of_another_project_is_marked(self, here: Command, committed: Path, told: Callable[[], str]) -> None:
+    def test_source_of_another_project_is_marked(
+        self, kokoro_bench: Command, committed: Path, told: Callable[[], str]
+    ) -> None:
         shutil.rmtree(committed / "harness")
         git(committed, "commit", "--quiet", "--all", "--message", "Remove")
         lack = "the engine's source, which is in no commit of this project"
         assert told() == f"espeak: new (1 scenario); cannot be restored once it changes: {lack}"
         assert (
             f"espeak cannot be restored once this changes: {lack}"
-            in here("baseline", "show", "--reference", directory=committed).stdout
+            in kokoro_bench("baseline", "show", "--reference", directory=committed).stdout
         )
 
 
-def test_server_is_accepted_as_far_as_it_is_known(here: Command, tmp_path: Path) -> None:
+def test_server_is_accepted_as_far_as_it_is_known(kokoro_bench: Command, tmp_path: Path) -> None:
     answer = Answer(steps=(Step(wait_ms=20), Step(audio_share=1.0)))
     with serving(Script(name="test", meaning="a test's own", answers=(answer,), cycle=True)) as (url, _):
         run = ("run", "--url", url, "--text", "chars-12", "--launches", "1", "--blocks", "2", "--warmups", "1")
         run = (*run, "--endpoint-options", "dialect=openai,format=wav", "--targets", "ttfa=30,rtf=100")
-        assert here(*run).returncode == 0
-        [told, *_] = references(here("baseline", "promote").stdout)
+        assert kokoro_bench(*run).returncode == 0
+        [told, *_] = references(kokoro_bench("baseline", "promote").stdout)
         lack = f"what runs on the server at {url}, which is not known"
         assert lack in told
         text = (tmp_path / "baselines/reference.toml").read_text(encoding="utf-8")
@@ -215,7 +217,7 @@ def test_server_is_accepted_as_far_as_it_is_known(here: Command, tmp_path: Path)
         text = re.sub('(?<=engine-source = ")[0-9a-f]+', "e" * 64, text)
         (tmp_path / "baselines/reference.toml").write_text(text, encoding="utf-8")
         for replay in ("auto", "always"):
-            again = here(*run, "--replay", replay)
+            again = kokoro_bench(*run, "--replay", replay)
             assert again.returncode in (0, 1), again.stdout + again.stderr
             assert f"what the server at {url} runs is not known" in again.stdout
             assert "pair by pair" not in again.stdout

@@ -129,12 +129,12 @@ def test_never_and_always(here: Command, tmp_path: Path) -> None:
 
 
 def test_a_real_worker_whose_packages_are_gone_is_compared_with_remembered_values(
-    here: Command, tmp_path: Path
+    kokoro_bench: Command, here: Command, tmp_path: Path
 ) -> None:
     real = ("--model", "replica-small", "-k", "whole and chars-12", "--budget", "1s", "--launches", "1")
-    assert here("run", *real).returncode == 0
-    assert here("baseline", "promote", "latest").returncode == 0
-    same = here("run", *real)
+    assert kokoro_bench("run", *real).returncode == 0
+    assert kokoro_bench("baseline", "promote", "latest").returncode == 0
+    same = kokoro_bench("run", *real)
     assert "nothing under test changed since the acceptance of" in same.stdout
     (arm,) = changed(tmp_path / "baselines", packages=(("numpy", "0.0.1"),)).arms
     ran = here("run", *real, UV_OFFLINE="1", UV_NO_INDEX="1")

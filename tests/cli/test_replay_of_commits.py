@@ -8,10 +8,13 @@ import pytest
 
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.records.run import RunData, RunKind
+from harness.core.records.scenario import Runtime
+from harness.measure.runtimes.sources import described_source
 from harness.store.reference_file import load_reference
 from harness.store.runs import open_store
+from tests import forking
 from tests.conftest import Command
-from tests.engine_packages import commit, git, write_engine, write_index, write_wheel
+from tests.engine_packages import commit, environment_in, git, write_engine, write_index, write_wheel
 
 RUN = ("--engine", "bells", "--runtime", "mine", "-k", "whole and chars-12", "--launches", "1", "--blocks", "2")
 WORK = 20
@@ -30,7 +33,7 @@ class Accepted:
     def run(self, requirement: str = "", *, directory: Path | None = None) -> tuple[int, str]:
         """Exit code and output on one line, with an engine of a requirement, by default of the repository."""
         requirement = requirement or tip_of(self.repository)
-        (self.project / "pyproject.toml").write_text(f'[tool.kokoro-bench.runtimes]\nmine = ["{requirement}"]\n')
+        declare(self.project, requirement)
         cache = {ROOT_VARIABLE: f"{self.project.parent / 'cache'}"}
         ran = self.here("run", *RUN, "--budget", "60s", directory=directory or self.project, **cache)
         return ran.returncode, " ".join((ran.stdout + ran.stderr).split())
@@ -52,6 +55,11 @@ class Accepted:
         return commit(self.repository, "Ring them twice")
 
 
+def declare(project: Path, requirement: str) -> None:
+    """Let the project's runtime have the engine of a requirement."""
+    (project / "pyproject.toml").write_text(f'[tool.kokoro-bench.runtimes]\nmine = ["{requirement}"]\n')
+
+
 def tip_of(repository: Path) -> str:
     return f"bells @ git+file://{repository}@main"
 
@@ -64,19 +72,34 @@ def repository_in(folder: Path) -> str:
     return git(folder, "rev-parse", "HEAD")
 
 
-@pytest.fixture
-def accepted(here: Command, tmp_path: Path) -> Accepted:
-    write_index(tmp_path)
-    project = tmp_path / "project"
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository, and with a project whose run of the repository's engine was accepted."""
+    root = tmp_path_factory.mktemp("accepted")
+    project = root / "project"
     project.mkdir()
-    shutil.copy(tmp_path / "uv.toml", project)
-    found = Accepted(here, project, tmp_path / "bells", repository_in(tmp_path / "bells"))
-    code, printed = found.run()
-    assert code == 0, printed
-    promoted = here("baseline", "promote", "latest", "--reason", "the first", directory=project)
-    assert promoted.returncode == 0, promoted.stderr
-    assert "cannot be restored" not in promoted.stdout
-    return found
+    write_index(root)
+    shutil.copy(root / "uv.toml", project)
+    repository_in(root / "bells")
+    declare(project, tip_of(root / "bells"))
+    accept = ("baseline", "promote", "latest", "--reason", "the first")
+    for arguments in (("run", *RUN, "--budget", "60s"), accept):
+        ran = forking.run(*arguments, cwd=project, env=environment_in(root))
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "cannot be restored" not in ran.stdout
+    # Whatever still names the repository by its first place finds nothing there.
+    return root.rename(root.with_name(f"{root.name}-moved"))
+
+
+@pytest.fixture
+def accepted(here: Command, template: Path, tmp_path: Path) -> Accepted:
+    write_index(tmp_path)
+    for name in ("project", "bells"):
+        shutil.copytree(template / name, tmp_path / name)
+    shutil.copy(tmp_path / "uv.toml", tmp_path / "project")
+    repository = tmp_path / "bells"
+    declare(tmp_path / "project", tip_of(repository))
+    return Accepted(here, tmp_path / "project", repository, git(repository, "rev-parse", "HEAD"))
 
 
 def test_a_changed_engine_is_measured_against_the_accepted_commit(accepted: Accepted) -> None:
@@ -87,6 +110,25 @@ def test_a_changed_engine_is_measured_against_the_accepted_commit(accepted: Acce
     (replay,) = accepted.replays()
     sources = {scenario.arm.side: scenario.arm.source for scenario in replay.run.scenarios}
     assert sources == {"under-test": f"{tip} Ring them twice", "accepted": f"{accepted.first[:7]} Ring the bells"}
+
+
+def test_the_commit_is_looked_up_once_for_each_set_of_variants(
+    accepted: Accepted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+
+    def look_up(runtime: Runtime) -> str:
+        looked_up.append(runtime)
+        return described_source(runtime)
+
+    monkeypatch.setattr("harness.runner.selection.described_source", look_up)
+    listed = accepted.here(
+        "run", "--engine", "bells", "--runtime", "mine", "--", "--collect-only", directory=accepted.project
+    )
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.count(".mine/") > 3
+    # The suites have some forty tests, which ask for five sets of quantised variants.
+    assert len(looked_up) <= 5
 
 
 def test_an_unchanged_engine_is_the_same_subject_wherever_its_repository_is(accepted: Accepted, tmp_path: Path) -> None:

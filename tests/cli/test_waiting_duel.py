@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness.measure.conductor.warm_ups import MOST_OBSERVED
 from harness.measure.system.thread_states import Threads
 from harness.measure.worker.pause import SUPPORTED
 from harness.store.runs import open_store
+from tests import forking
 from tests.conftest import Command
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
@@ -23,10 +25,12 @@ ONE_BY_ONE = "the arms of a pair ran one after the other: waiting.cpu.tdefault."
 
 
 @pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[forking.Interpreter]:
+    """The interpreter of an environment with the waiting engine."""
     if not Threads(os.getpid()).readable:
         pytest.skip("this system does not show what a process waits for")
-    return installed(tmp_path_factory.mktemp("environment"))
+    with closing(forking.Interpreter(installed(tmp_path_factory.mktemp("environment")))) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +49,22 @@ def waiting(**options: str) -> list[str]:
 
 
 def duel(
-    kokoro_bench: Command, python: Path, folder: Path, options: list[str], *, blocks: int = 1
+    kokoro_bench: Command, interpreter: forking.Interpreter, folder: Path, options: list[str], *, blocks: int = 1
 ) -> tuple[str, RunData]:
     """What the command prints of a duel of one engine against itself, and what is stored of it."""
     short = ["--launches", "1", "--blocks", f"{blocks}"]
-    done = kokoro_bench("duel", "current", "current", *options, *short, python=python)
+    done = kokoro_bench("duel", "current", "current", *options, *short, interpreter=interpreter)
     assert done.returncode == 0, done.stdout + done.stderr
     with open_store(folder / ".kokoro-bench/results.sqlite") as store:
         return " ".join(done.stdout.split()), store.load(store.resolve("latest"))
 
 
 def test_onnx_runtime_whose_threads_spin_is_measured_in_slices(
-    python: Path, tmp_path: Path, kokoro_bench: Command
+    interpreter: forking.Interpreter, tmp_path: Path, kokoro_bench: Command
 ) -> None:
     """Four threads spin at the barriers of their pool, also where the machine has fewer cores."""
     options = ["--model", "replica-small", "--threads", "4", "--text", "chars-60"]
-    printed, data = duel(kokoro_bench, python, tmp_path, options)
+    printed, data = duel(kokoro_bench, interpreter, tmp_path, options)
     assert AT_ONCE in printed
     assert [(block.slice_ns, block.whole) for block in data.blocks] == [(100_000_000, "")]
 
@@ -70,9 +74,9 @@ def test_onnx_runtime_whose_threads_spin_is_measured_in_slices(
     [("sleep", "sleeps for about"), ("socket", "waits for a socket for about"), ("spin", "reads a clock in a loop")],
 )
 def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_other(
-    wait: str, reason: str, *, python: Path, tmp_path: Path, kokoro_bench: Command, peer: Peer
+    wait: str, reason: str, *, interpreter: forking.Interpreter, tmp_path: Path, kokoro_bench: Command, peer: Peer
 ) -> None:
-    printed, data = duel(kokoro_bench, python, tmp_path, waiting(wait=wait, share="1", peer=peer.address))
+    printed, data = duel(kokoro_bench, interpreter, tmp_path, waiting(wait=wait, share="1", peer=peer.address))
     assert ONE_BY_ONE in printed
     assert reason in printed
     (block,) = data.blocks
@@ -94,11 +98,11 @@ def test_an_engine_that_waits_half_of_its_time_is_played_one_side_after_the_othe
 
 
 def test_an_engine_that_waits_only_later_is_found_at_its_halts_and_what_was_measured_in_slices_does_not_count(
-    python: Path, tmp_path: Path, kokoro_bench: Command
+    interpreter: forking.Interpreter, tmp_path: Path, kokoro_bench: Command
 ) -> None:
     """It computes alone for more texts than any warm-up has; then it sleeps for most of its time."""
     options = waiting(wait="sleep", share="3", work="24", after=f"{MOST_OBSERVED + 2}")
-    printed, data = duel(kokoro_bench, python, tmp_path, options, blocks=12)
+    printed, data = duel(kokoro_bench, interpreter, tmp_path, options, blocks=12)
     assert ONE_BY_ONE in printed
     in_slices = [block for block in data.blocks if block.slice_ns]
     assert in_slices
