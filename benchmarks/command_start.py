@@ -3,6 +3,7 @@
 They list what is stored and what could be measured, so a scripted run is stored first.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+
+from benchmarks.figures import keep
 
 ROUNDS = 11
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,6 +54,9 @@ class Taken:
 
 def main() -> None:
     """Print the medians and the limits."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    rounds = parser.parse_args().rounds
     taken = {name: Taken() for name in COMMANDS}
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
@@ -58,14 +64,15 @@ def main() -> None:
         subprocess.run(
             (*BENCH, "run", *scripted), check=True, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, (command, _) in COMMANDS.items():
                 taken[name].add(command, directory=ROOT if "pytest" in name else directory)
-    sys.stdout.write(f"{'':<30} {'wall':>9} {'CPU':>9}   median of {ROUNDS} rounds\n")
+    sys.stdout.write(f"{'':<30} {'wall':>9} {'CPU':>9}   median of {rounds} rounds\n")
     for name, (_, limit_s) in COMMANDS.items():
         wanted = f"   wanted: below {limit_s * 1e3:.0f} ms" if limit_s else ""
         wall, cpu = (median(each) * 1e3 for each in (taken[name].wall, taken[name].cpu))
         sys.stdout.write(f"{name:<30} {wall:6.0f} ms {cpu:6.0f} ms{wanted}\n")
+        keep(name, wall, "ms", most=limit_s * 1e3 if limit_s else None)
 
 
 if __name__ == "__main__":

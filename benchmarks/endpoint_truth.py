@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks.figures import keep
 from benchmarks.orders import load_client, synthesis_of
 from harness.core.clock import SystemClock
 from harness.core.event_loop import run
@@ -257,6 +258,7 @@ def _frozen(seconds: float) -> None:
         result = by_schedule(url, 50, seconds)
     ttfc = [each.chunks[0].at_ns / 1e6 for each in result.repetitions if each.outcome.valid]
     p50, p99 = np.quantile(ttfc, [0.5, 0.99])
+    keep("frozen for 1 s, 50/s: ttfc p99", float(p99), "ms", least=900)
     print(f"frozen for 1 s, 50/s open: ttfc median {p50:.0f} ms, p99 {p99:.0f} ms (n = {len(ttfc)}); {_lag(result)}")
 
 
@@ -283,6 +285,7 @@ def main() -> None:
                 starts = [result.began_ns + each.intended_ns for each in result.load_records]
                 seen, logged = seen_of(str(streams), script, result.repetitions, intended_ns=starts), read_log(log)
                 table += rows(str(streams), script, seen, logged)
+                keep(f"{streams} streams: lag p99", float(np.quantile(result.lag_ns, 0.99)) / 1e6, "ms", most=20)
                 print(f"{streams} streams: {parts(script, seen, logged)}; {_lag(result)}")
     _frozen(10.0)
     if given.json:

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks.figures import keep
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import Made
 from harness.core.records.repetition import Block, Phase, Repetition
@@ -66,6 +67,7 @@ def _writing(directory: Path, blocks: int, store_url: str) -> dict[str, object]:
                 taken[name].append((time.perf_counter() - start) * 1e3)
         store.delete(run_id)
     store_ms, plain_ms = median(taken["store"]), median(taken["sqlite3"])
+    keep("writing a block", store_ms, "ms", most=10, peers=[("plain sqlite3", plain_ms)])
     return {
         "what": f"writing one block of {REPETITIONS} repetitions, median of {blocks}",
         "store_ms": round(store_ms, 3),
@@ -116,6 +118,8 @@ def _reading(place: str | Path, nights: int) -> dict[str, object]:
         seconds["one_trend"], seconds["every_trend"] = median(trends), sum(trends)
         for run_id in ids if isinstance(place, str) else ():
             store.delete(run_id)
+    for name, taken in seconds.items():
+        keep(f"{nights} nights: {name.replace('_', ' ')}", taken * 1e3, "ms")
     return {"what": f"reading a history of {nights} nights × {len(TRENDS)} trends"} | {
         f"{name}_ms": round(taken * 1e3, 2) for name, taken in seconds.items()
     }

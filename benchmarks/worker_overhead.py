@@ -1,16 +1,19 @@
 """Measures the overhead of the harness: a worker against a bare loop over kokoro-onnx, in pairs on the same model.
 
 A worker and a plain process with nothing but kokoro-onnx take turns, A B A B …, on the same text with the same threads.
-The result is the ratio of each pair. Launches are repeated, because two processes of the same arm differ by chance.
+The result is the ratio over the pairs. Launches are repeated, because two processes of the same arm differ by chance.
 """
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from statistics import median
 
+from benchmarks.figures import keep
 from benchmarks.orders import engine_of, synthesis_of
+from harness.analysis.stats.paired import log_ratio_estimate
 from harness.engines.protocol import EngineOrder
 from harness.measure.worker.handle import ProcessHandle
 from harness.measure.worker.protocol import LoadOrder
@@ -33,34 +36,40 @@ for line in sys.stdin:
 
 
 def main() -> None:
-    """Print the ratio of each launch and the median over all pairs."""
+    """Print the ratio of each launch, and for each number of threads the ratio over all pairs with its interval."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="replica")
     parser.add_argument("--launches", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=12)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", default="1,2", help="numbers of threads, separated by commas")
     given = parser.parse_args()
     from harness.plan.corpus import Corpus
 
-    engine = engine_of(given.model, threads=given.threads)
     text = Corpus().utterance("chars-60").text
-    everything = []
-    for launch in range(given.launches):
-        ratios = _launch(engine, text, pairs=given.pairs)
-        everything += ratios
-        print(f"launch {launch + 1}: worker / bare loop, median of {len(ratios)} pairs: {median(ratios):.4f}")
-    print(
-        json.dumps(
-            {
-                "what": "latency by the worker / by a bare loop over kokoro-onnx",
-                "model": given.model,
-                "threads": given.threads,
-                "pairs": len(everything),
-                "median_ratio": round(median(everything), 4),
-                "wanted": "1.00 ± 0.01",
-            }
+    for threads in map(int, given.threads.split(",")):
+        engine = engine_of(given.model, threads=threads)
+        every = []
+        for launch in range(given.launches):
+            ratios = _launch(engine, text, pairs=given.pairs)
+            every.append(tuple(map(math.log, ratios)))
+            print(f"launch {launch + 1}: worker / bare loop, median of {len(ratios)} pairs: {median(ratios):.4f}")
+        found = log_ratio_estimate(tuple(every), level=0.95)
+        assert found is not None, "at least three pairs are needed"  # noqa: S101
+        ratio, low, high = (math.exp(each) for each in (found.point, found.low, found.high))
+        keep(f"worker / bare loop, {threads} threads", ratio, "", interval=(low, high), least=0.99, most=1.01)
+        print(
+            json.dumps(
+                {
+                    "what": "latency by the worker / by a bare loop over kokoro-onnx",
+                    "model": given.model,
+                    "threads": threads,
+                    "pairs": found.n,
+                    "ratio": round(ratio, 4),
+                    "interval_95": [round(low, 4), round(high, 4)],
+                    "wanted": "1.00 ± 0.01",
+                }
+            )
         )
-    )
 
 
 def _launch(engine: EngineOrder, text: str, *, pairs: int) -> list[float]:
