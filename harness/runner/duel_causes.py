@@ -69,6 +69,19 @@ def profile_s(pair: Pair, data: RunData) -> float:
     return PROFILING * launches * (start_ns + (1 + REPETITIONS) * speech_ns) / 1e9
 
 
+def arm_profile_s(scenario: Scenario, data: RunData) -> float:
+    """Seconds that the fewest repetitions of one arm's profile take, by its first start and what was measured."""
+    starts = [each for each in data.launches if each.arm_id == scenario.arm.id and each.outcome.valid]
+    spoken = [
+        each.end_ns
+        for each in data.repetitions
+        if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.outcome.valid
+    ]
+    speech_ns = median(spoken) if spoken else 0
+    start_ns = sum(part.ns for each in starts[:1] for part in each.parts)
+    return PROFILING * (start_ns + (1 + FEWEST_REPETITIONS) * speech_ns) / 1e9
+
+
 def reserved_s(data: RunData, budget_s: float) -> float:
     """Seconds of the budget to keep for profiles: of the longest text that fits into their share.
 

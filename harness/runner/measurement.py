@@ -123,7 +123,7 @@ def head_of(resources: Resources, plan: Plan) -> RunRecord:
         subject=resources.subject(plan.arms),
         setting=Setting(corpus=plan.corpus_digest, protocol=PROTOCOL, corpora=plan.corpora),
         scenarios=plan.scenarios,
-        budget_s=plan.run_limits.budget_s,
+        budget_s=plan.run_limits.whole_s or plan.run_limits.budget_s,
         untried=plan.untried,
         pid=resources.pid,
         boot=resources.boot,

@@ -15,11 +15,14 @@ from harness.measure.conductor.ort_profile import LONGEST_S, TimeLimit, profile_
 from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.plan.matrix import Plan
-from harness.runner.duel_causes import RESERVED, Pair, fitting, profile_s, reserved_s, why_not_profiled
+from harness.runner.duel_causes import RESERVED, Pair, arm_profile_s, fitting, profile_s, reserved_s, why_not_profiled
 from harness.runner.resources import Reporter
 from harness.store.traces import trace_name, write_sheet, write_trace
 
 SIDES = ("candidate", "reference")
+
+ARMS_SHARE = 0.2
+"""The share of a run's budget that is kept to profile its arms."""
 
 
 class ProfileTask:
@@ -69,7 +72,11 @@ class ProfileTask:
         """Profile a pair within `left_s` seconds; refused if they are fewer than `needed_s`."""
         refused = why_not_profiled(candidate.arm, self._data) or why_not_profiled(reference.arm, self._data)
         if not refused and needed_s > left_s:
-            refused = self._no_time(left_s=left_s, needed_s=needed_s)
+            whole_s = self._data.run.budget_s
+            # A change that only the last pairs showed must be shown earlier, by the analysis in the middle.
+            late = self._left_s() < reserved_s(self._data, whole_s)
+            budget_s = max(2 * whole_s if late else whole_s + needed_s - left_s, needed_s / RESERVED)
+            refused = _no_time(left_s=left_s, needed_s=needed_s, budget_s=budget_s)
         profiles = Profiles(refused=refused)
         if not profiles.reason:
             of = f" of {candidate.text_class}" if later or self._found else ""
@@ -94,26 +101,27 @@ class ProfileTask:
         run, last = self._data.run, self._data.blocks[-1]
         return run.budget_s - (last.started_at + last.wall_ns / 1e9 - run.started_at)
 
-    def _no_time(self, *, left_s: float, needed_s: float) -> str:
-        whole_s = self._data.run.budget_s
-        # A change that only the last pairs showed must be shown earlier, by the analysis in the middle.
-        late = self._left_s() < reserved_s(self._data, whole_s)
-        budget_s = max(2 * whole_s if late else whole_s + needed_s - left_s, needed_s / RESERVED)
-        return (
-            f"it takes about {needed_s:.0f} s, and {max(0.0, left_s):.0f} s of the budget were left: "
-            f"`--budget {math.ceil(budget_s / 10) * 10}s`"
-        )
+    def every_arm(self, stop: Callable[[], bool], *, left_s: float) -> None:
+        """Profile one scenario of each arm within `left_s` seconds: the first that is whole or streamed.
 
-    def every_arm(self, stop: Callable[[], bool]) -> None:
-        """Profile one scenario of each arm, the first that is whole or streamed; end early once `stop` returns true."""
+        The arm that takes least comes first, and one that does not fit is refused. Ends early once `stop` returns true.
+        """
         chosen: dict[Arm, Scenario] = {}
         for scenario in self._plan.scenarios:
             if scenario.mode in (Mode.WHOLE, Mode.STREAM):
                 chosen.setdefault(scenario.arm, scenario)
-        for arm, scenario in chosen.items():
+        unfit = {arm: why_not_profiled(arm, self._data) for arm in chosen}
+        costs = {arm: 0.0 if unfit[arm] else arm_profile_s(chosen[arm], self._data) for arm in chosen}
+        needed_s, began_ns = sum(costs.values()), self._clock.now_ns()
+        kept = self._plan.run_limits.whole_s is not None
+        budget_s = max(self._data.run.budget_s + needed_s - left_s, needed_s / ARMS_SHARE) if kept else None
+        for arm, scenario in sorted(chosen.items(), key=lambda each: costs[each[0]]):
             if stop():
                 return
-            profile = Profile(reason=why_not_profiled(arm, self._data))
+            rest_s, reason = left_s - (self._clock.now_ns() - began_ns) / 1e9, unfit[arm]
+            if not reason and costs[arm] > rest_s:
+                reason = _no_time(left_s=rest_s, needed_s=costs[arm], budget_s=budget_s)
+            profile = Profile(reason=reason)
             if not profile.reason:
                 self._report(f"profiling {scenario.id}")
                 profile = profile_arm(
@@ -163,3 +171,8 @@ class ProfileTask:
         """Add the table of a text with the traces that were kept of it."""
         self._found.append(replace(found, traces=tuple(self._traces)))
         self._traces.clear()
+
+
+def _no_time(*, left_s: float, needed_s: float, budget_s: float | None) -> str:
+    advice = f": `--budget {math.ceil(budget_s / 10) * 10}s`" if budget_s else ""
+    return f"it takes about {needed_s:.0f} s, and {max(0.0, left_s):.0f} s of the budget were left{advice}"

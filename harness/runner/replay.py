@@ -60,7 +60,7 @@ class Replays:
         if self._prepared.units:
             # The pairs decide: on a slow machine a second launch would take their time.
             one_launch = replace(limits.launch_policy, needed_launches=1)
-            limits = replace(limits, launch_policy=one_launch, whole_s=self._budget_s)
+            limits = replace(limits, launch_policy=one_launch, whole_s=limits.whole_s or self._budget_s)
         self.plan = replace(plan, run_limits=limits)
         self._reasons, self._budgets = dict(self._prepared.reasons), dict[str, int]()
         self._measured: list[Replay] = []

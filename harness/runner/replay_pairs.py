@@ -98,6 +98,7 @@ def pair_run(
         launches=duel_config["launches"],
         blocks=duel_config["blocks"],
         launch_policy=terms.launch_policy,
+        whole_s=None,
     )
     both = tuple(replace(scenario, arm=arm) for scenario in scenarios for arm in (sides.candidate, sides.reference))
     names = {replace(each, arm=sides.candidate).id: each.id for each in scenarios}

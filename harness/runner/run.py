@@ -29,7 +29,9 @@ from harness.plan.corpus import Corpus
 from harness.plan.gate_policy import check_overlap
 from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, make_plan
 from harness.runner.measurement import Session, conduct_plan
+from harness.runner.profiles import ARMS_SHARE
 from harness.runner.replay import Replays
+from harness.runner.replay_preparation import clock_time
 from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
 from harness.runner.selection import BUDGETS_S, own_text, wanted_scenarios
@@ -86,6 +88,8 @@ def measure(
         check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
         plan = replace(plan, untried=analysis.untried)
+        if config["profile"] == "on" and not analysis.divides_budget:
+            plan = _with_time_for_profiles(plan, report)
         if refusals and analysis.needs_every_arm:
             raise BenchError(next(iter(refusals.values())))
         if analysis.announcement:
@@ -98,6 +102,16 @@ def measure(
             session, plan, analysis, notes=voices.notes, refusals=refusals, conduct=conduct, replays=replays
         )
     return replace(finished, replaced=voices.replaced, left_out=voices.left_out)
+
+
+def _with_time_for_profiles(plan: Plan, report: Reporter) -> Plan:
+    """Keep a share of the budget to profile each arm after measuring, and say so. Servers cannot be profiled."""
+    if all(arm.url for arm in plan.arms):
+        return plan
+    whole_s = plan.run_limits.budget_s
+    kept_s = ARMS_SHARE * whole_s
+    report(f"{clock_time(kept_s)} of the budget of {clock_time(whole_s)} are kept to profile each arm after measuring")
+    return replace(plan, run_limits=replace(plan.run_limits, budget_s=whole_s - kept_s, whole_s=whole_s))
 
 
 @contextmanager

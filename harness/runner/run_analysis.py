@@ -39,6 +39,8 @@ class RunAnalysis:
     policy: Policy
     explain: Explain = unexplained
     settled: Callable[[RunData], str] = undecided
+    divides_budget: bool = False
+    """Whether its own rule divides the budget, as that of a duel does: then no share is kept to profile each arm."""
     needs_every_arm: bool = False
     """Whether an arm that cannot be prepared is an error, so that nothing is measured."""
     launch_policy: LaunchPolicy = ALL_LAUNCHES
@@ -56,6 +58,7 @@ def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysi
         enough=analysis.enough,
         policy=analysis.policy,
         launch_policy=launch_policy,
+        divides_budget=True,
     )
 
 

@@ -59,6 +59,7 @@ class SideTasks:
         self._audio = config.audio
         self._traces = config.traces
         self._profiled = config["profile"] == "on"
+        self._began_ns = self._ended_ns = self._clock.now_ns()
         self._stop = stop
         judged = config["quality"] == "on" and not isinstance(resources.clock, ScriptedClock)
         self._speech = SpeechTask(plan, report=report, stop=stop) if judged else None
@@ -81,11 +82,13 @@ class SideTasks:
             open_arms, worker_factory=self._worker_factory, voices=voices, seed=self._seed
         )
         self._notes = placement_check.notes
+        self._began_ns = self._clock.now_ns()
         return replace(self._worker_factory, audio=self._keep, refusals={**self._refusals, **placement_check.refusals})
 
     def complete(self, conclusions: Conclusions, data: RunData, explain: Explain) -> Conclusions:
         """The conclusions with audio similarity, profiles and notes. An interrupted run gets only the notes."""
         sheet, notes = SpeechSheet(), tuple[str, ...]()
+        self._ended_ns = self._clock.now_ns()
         if data.run.status is not RunStatus.INTERRUPTED:
             references = {verdict.reference for verdict in conclusions.verdicts}
             similarity = compare_all(data, self._recording, references=references)
@@ -108,10 +111,13 @@ class SideTasks:
             folder=self._traces,
             report=self._report,
         )
+        began_ns = self._clock.now_ns()
         if not self._stop():
             conclusions = explain(conclusions, data, task.pairs)
         if self._profiled:
-            task.every_arm(self._stop)
+            # Judging the speech is no part of the budget.
+            spent_ns = self._ended_ns - self._began_ns + self._clock.now_ns() - began_ns
+            task.every_arm(self._stop, left_s=data.run.budget_s - spent_ns / 1e9)
         return conclusions, task.save()
 
     def _judged(

@@ -8,6 +8,7 @@ import pytest
 
 from harness.core.records.run import RunKind
 from harness.store.runs import open_store
+from reports.text.format import NARROW
 from tests.accepting import changed
 from tests.conftest import Command
 
@@ -66,6 +67,7 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     assert f"changed {difference}; replayed pair by pair in run {replay.id}" in ran.stdout
     page = (tmp_path / "site" / "runs" / f"{run_id}.html").read_text(encoding="utf-8")
     assert "Pair by pair with what was accepted" in page
+    assert f" of a budget of 40{NARROW}s</td>" in page
     assert f'<a href="../runs/{replay.id}.html">run {replay.id}</a>' in page
     assert (tmp_path / "site" / "runs" / f"{replay.id}.html").is_file()
     summary = (tmp_path / "s.md").read_text(encoding="utf-8")
@@ -89,6 +91,17 @@ def test_a_slowdown_is_named_everywhere_with_its_pairs(here: Command, tmp_path: 
     again = here("run", *SCRIPTED, "--script", "pace=1.1")
     assert again.returncode == 0
     assert f"nothing under test changed since the acceptance of {today()} (run {run_id})" in again.stdout
+
+
+@pytest.mark.usefixtures("accepted")
+def test_values_pairs_and_profiles_share_the_budget(here: Command) -> None:
+    ran = here("run", *SCRIPTED, "--script", "pace=1.1", "--profile")
+    lines = ran.stdout.splitlines()
+    assert lines[0] == "0:08 of the budget of 0:40 are kept to profile each arm after measuring"
+    assert lines[2].startswith("measuring takes about 0:32: 0:14 for the values of this run, then 0:18 for 1 arm")
+    assert ran.stdout.count("medians of 6 profiled repetitions") == 1
+    run = json.loads(here("runs", "show", "latest", "--json").stdout)["run"]
+    assert run["ended_at"] - run["started_at"] <= run["budget_s"] == 40
 
 
 def test_start_ups_say_why_they_are_not_replayed(here: Command) -> None:

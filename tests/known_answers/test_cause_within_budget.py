@@ -1,4 +1,4 @@
-"""A duel's budget holds for everything that it measures: the profiles that name a cause are a part of it."""
+"""A budget holds for everything that is measured: the profiles of a cause and those of each arm are a part of it."""
 
 import json
 import re
@@ -82,3 +82,41 @@ def test_nothing_is_profiled_and_no_time_is_kept_where_nothing_changed(here: Com
     assert "a change was found" not in found.stderr
     assert result["run"]["reason"].startswith(("the planned", "the budget"))
     assert 85 <= taken_s(result) <= 100
+
+
+def profiled_run(here: Command, budget: str) -> tuple[dict[str, Any], str]:
+    """The run as JSON, and what the command said."""
+    chosen = ("--engine", "scripted", "--model", "scripted,scripted-8bit", "--text", "chars-12", "-k", "text_lengths")
+    found = here("run", *chosen, "--script", "noise=0.3", "--blocks", "99", "--budget", budget, "--profile")
+    assert found.returncode == 0, found.stdout + found.stderr
+    result: dict[str, Any] = json.loads(here("runs", "show", "latest", "--json").stdout)
+    return result, found.stdout
+
+
+def test_a_run_keeps_a_share_of_its_budget_to_profile_each_arm(here: Command) -> None:
+    result, said = profiled_run(here, "20s")
+    assert "0:04 of the budget of 0:20 are kept to profile each arm after measuring" in said
+    assert result["run"]["reason"] == "the run's own values had 16 of the budget's 20 s, which were spent"
+    assert result["run"]["budget_s"] == 20
+    assert taken_s(result) <= 20
+    assert said.count("medians of 6 profiled repetitions") == 1
+    (refused,) = [each for each in result["run"]["notes"] if each.startswith("not profiled: ")]
+    found = re.fullmatch(
+        r"not profiled: scripted\.[^:]*: it takes about 3 s, and (\d) s of the budget were left: `--budget (\d+s)`",
+        refused,
+    )
+    assert found is not None, refused
+    assert int(found[1]) < 3
+    longer, said = profiled_run(here, found[2])
+    assert longer["run"]["reason"].startswith("the run's own values had ")
+    assert taken_s(longer) <= int(found[2][:-1])
+    assert said.count("medians of 6 profiled repetitions") == 2
+
+
+def test_an_undecided_duel_profiles_no_arm_beyond_its_budget(here: Command) -> None:
+    chosen = (*DUEL[3:], "--model", "scripted", "--budget", "100s", "--script", "pace=1,noise=0.08", "--profile")
+    result = json.loads(here("duel", "current", "current", *chosen, "--json").stdout)
+    assert 85 <= taken_s(result) <= 100
+    refused = [each for each in result["run"]["notes"] if each.startswith("not profiled: ")]
+    assert refused
+    assert all(re.search(r": it takes about \d+ s, and \d+ s of the budget were left$", each) for each in refused)
