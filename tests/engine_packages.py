@@ -92,6 +92,18 @@ def write_wheel(folder: Path, *, name: str = "bells", released: str, work: int) 
     _write_wheel(folder / ".wheels" / f"{name}-{released}-py3-none-any.whl", files, about=about)
 
 
+def add_wheel(folder: Path, *, name: str, released: str, module: str) -> None:
+    """Add a package with this one module, and nothing to require, to the index of `write_index`."""
+    stem = name.replace("-", "_")
+    about = f"{stem}-{released}.dist-info"
+    files = {
+        f"{stem}.py": module,
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {released}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    _write_wheel(folder / ".wheels" / f"{stem}-{released}-py3-none-any.whl", files, about=about)
+
+
 def _write_wheel(path: Path, files: dict[str, str], *, about: str) -> None:
     files[f"{about}/RECORD"] = "".join(f"{each},,\n" for each in files)
     with zipfile.ZipFile(path, "w") as archive:
@@ -99,13 +111,13 @@ def _write_wheel(path: Path, files: dict[str, str], *, about: str) -> None:
             archive.writestr(name, content)
 
 
-def write_index(folder: Path) -> None:
-    """Let uv use packages of this folder instead of an index: what a worker needs, which this process has."""
+def write_index(folder: Path, *more: str) -> None:
+    """Let uv use packages of this folder, not of an index: what a worker needs and `more`, which this process has."""
     wheels = folder / ".wheels"
     wheels.mkdir(parents=True)
     places = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
-    for name in ("numpy", "psutil"):
-        stem = f"{name}-{version(name)}"
+    for name in ("numpy", "psutil", *more):
+        stem = f"{name.replace('-', '_')}-{version(name)}"
         files = {
             f"beside_{name}.pth": "\n".join(places),
             f"{stem}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version(name)}\n",

@@ -134,7 +134,9 @@ class SideTasks:
         """The length of the text of each recording that will be kept."""
         with_text = [each for each in self._plan.scenarios if each.text_class]
         lengths = [(each, self._plan.utterance(each, 0).characters) for each in with_text]
-        return [length for each, length in lengths for _ in range(self._recording.launches(each, characters=length))]
+        planned = self._plan.run_limits.launches
+        kept = [(length, min(planned, self._recording.launches(each, characters=length))) for each, length in lengths]
+        return [length for length, launches in kept for _ in range(launches)]
 
     @property
     def _seed(self) -> int:
