@@ -58,7 +58,7 @@ def bisect(
     A duel of good and bad comes first: it must show a difference, a regression or an improvement. Each probe measures
     one version together with good and bad, and the next one is the version that tells most. Versions that cannot be
     installed or loaded are skipped. The answer is wrong with a probability of at most 1 %. The same command goes on
-    where an earlier one ended: finished probes are not measured again.
+    where an earlier one ended, with a budget of its own: finished probes are not measured again.
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
     size = read_value(as_positive_share, effect, option="--effect")
     chosen = read_value(as_compared_metric, metric, option="--metric") if metric else ""
