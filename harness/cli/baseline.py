@@ -95,7 +95,7 @@ def diff(config: Config, run: str, only: tuple[str, ...], as_json: bool) -> None
 
 @baseline.command()
 @configured("baselines")
-@click.option("--machine", help="machine key (default: this machine's)")
+@click.option("--machine", metavar="KEY", help="machine key (default: this machine's)")
 @click.option("--reference", is_flag=True, help="show the accepted arms, which every machine shares")
 @JSON
 def show(config: Config, machine: str | None, reference: bool, as_json: bool) -> None:  # noqa: FBT001 - click's own

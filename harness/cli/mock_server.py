@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command("mock-server")
 @click.argument("script", required=False, default="")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0: a free port")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, metavar="PORT", help="0: a free port"
+)
 @click.option(
     "--log",
     type=UserPath(dir_okay=False),

@@ -120,7 +120,9 @@ def verify(name: str, voices: Path | None) -> None:
 
 @models.command()
 @NAME
-@click.option("--recipe", required=True, help="dynamic-u8, dynamic-s8, fp16, int4, static-qdq, …")
+@click.option(
+    "--recipe", required=True, metavar="RECIPE", help="dynamic-u8, fp16, int4 or another of docs/combinations.md"
+)
 @VOICES
 def quantise(name: str, recipe: str, voices: Path | None) -> None:
     """Make a quantised variant of a model, verified to load and to give valid audio."""
@@ -135,7 +137,7 @@ def quantise(name: str, recipe: str, voices: Path | None) -> None:
 
 @models.command()
 @NAME
-@click.option("--recipe", required=True, help="folded, norms, slim, saved or saved-ort")
+@click.option("--recipe", required=True, metavar="RECIPE", help="folded, norms, slim, saved or saved-ort")
 @VOICES
 def optimise(name: str, recipe: str, voices: Path | None) -> None:
     """Make a graph of a model that computes the same, verified to give the same audio.

@@ -30,7 +30,14 @@ def runs() -> None:
 
 @runs.command(name="list")
 @configured("results")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="number of runs, newest first")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="COUNT",
+    help="number of runs, newest first",
+)
 @click.option("--json", "as_json", is_flag=True, help="print a JSON list instead of a table")
 def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the runs, newest first."""
@@ -84,7 +91,9 @@ def show(config: Config, run: str, as_json: bool) -> None:  # noqa: FBT001 - cli
 @runs.command()
 @configured("results")
 @click.argument("run", default="latest")
-@click.option("--format", "form", type=click.Choice(FORMS), default="jsonl", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(FORMS), default="jsonl", show_default=True, help="format of the export"
+)
 @click.option("-o", "--output", default="-", metavar="PATH", help="file to write; - is standard output")
 def export(config: Config, run: str, form: str, output: str) -> None:
     """Export a run in one of these formats.

@@ -57,7 +57,14 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 
 
 @runtimes.command()
-@click.option("--older-than", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="DAYS")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="DAYS",
+    help="days without use",
+)
 @click.option("--all", "everything", is_flag=True, help="delete all, whatever their age")
 def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
     """Remove environments that were not used for some time."""

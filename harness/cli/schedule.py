@@ -73,17 +73,23 @@ def _say(text: str) -> None:
 @schedule.command()
 @configured("results")
 @FILE
-@click.option("--cron", default="", help="five fields: minute hour day month weekday")
+@click.option("--cron", default="", metavar="FIELDS", help="five fields: minute hour day month weekday")
 @click.option("--every", default="", metavar="DURATION", help="30m, 6h, 1d; counted from midnight UTC")
-@click.option("--timezone", default="UTC", show_default=True)
-@click.option("--selection", default="nightly", show_default=True, help="quick, full or nightly")
+@click.option("--timezone", default="UTC", show_default=True, metavar="ZONE", help="of --cron, such as Europe/Berlin")
+@click.option("--selection", default="nightly", show_default=True, metavar="quick|full|nightly", help="tests to run")
 @click.option("-k", "expression", default="", metavar="EXPRESSION", help="run only the tests whose names match")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="an option of `run`; may be repeated")
-@click.option("--budget", default="", metavar="DURATION")
+@click.option("--budget", default="", metavar="DURATION", help="measuring time of a run: 30m")
 @click.option(
     "--limit", default="", metavar="DURATION", help="time limit of a run; its finished blocks are kept as a partial run"
 )
-@click.option("--promote", default="never", show_default=True, help="never, or clean: promote runs without regressions")
+@click.option(
+    "--promote",
+    default="never",
+    show_default=True,
+    metavar="never|clean",
+    help="clean: promote runs without regressions",
+)
 @click.option(
     "--confirm", default="", metavar="DURATION", help="budget of the duel that confirms a finding (15m), or never"
 )
@@ -240,7 +246,12 @@ def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: F
 @configured("results")
 @FILE
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="number of lines, newest first"
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    metavar="COUNT",
+    help="number of lines, newest first",
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON list instead of a table")
 @click.option("--all-machines", is_flag=True, help="all runners that share the store")

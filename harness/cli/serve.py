@@ -21,16 +21,39 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @click.command()
 @configured("model", "voices", "provider", "provider-options", "session-options", "threads", "voice", "seed")
-@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, help="0: a free port")
-@click.option("--sessions", default="1", show_default=True, help="a count, or cpu:1+cpu:1: a provider:threads for each")
-@click.option("--cache", type=click.FloatRange(0, 1e6), default=64.0, show_default=True, help="MiB of audio; 0 is off")
-@click.option("--cache-ttl", type=click.FloatRange(0, 1e8), default=3600.0, show_default=True, help="seconds")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen on")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8880, show_default=True, metavar="PORT", help="0: a free port"
+)
+@click.option(
+    "--sessions",
+    default="1",
+    show_default=True,
+    metavar="COUNT|PROVIDER:THREADS+…",
+    help="sessions, for example 2 or cpu:1+cpu:1",
+)
+@click.option(
+    "--cache",
+    type=click.FloatRange(0, 1e6),
+    default=64.0,
+    show_default=True,
+    metavar="MIB",
+    help="audio to keep; 0 is off",
+)
+@click.option(
+    "--cache-ttl",
+    type=click.FloatRange(0, 1e8),
+    default=3600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="how long audio is kept",
+)
 @click.option(
     "--first",
     type=click.IntRange(16, 180),
     default=Plan().first,
     show_default=True,
+    metavar="COUNT",
     help="the most phonemes of the first segment of an answer; about 16 are a second of speech",
 )
 @click.option(
@@ -38,16 +61,41 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     type=click.FloatRange(0.2, 1),
     default=Plan().rtf,
     show_default=True,
+    metavar="RATIO",
     help="real-time factor up to which no segment is late; the lower, the faster segments grow",
 )
-@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="concurrent requests")
 @click.option(
-    "--per-client", type=click.IntRange(0), default=0, help="concurrent requests per client address; 0: no limit"
+    "--concurrency", type=click.IntRange(1), default=32, show_default=True, metavar="COUNT", help="concurrent requests"
 )
-@click.option("--max-characters", type=click.IntRange(1, 4_500), default=4_500, show_default=True)
-@click.option("--warm-up/--no-warm-up", default=True, help="synthesise two segments on each session before it is ready")
 @click.option(
-    "--drain", type=click.FloatRange(0), default=30.0, show_default=True, help="seconds to finish answers when it stops"
+    "--per-client",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="COUNT",
+    help="concurrent requests per client address; 0: no limit",
+)
+@click.option(
+    "--max-characters",
+    type=click.IntRange(1, 4_500),
+    default=4_500,
+    show_default=True,
+    metavar="COUNT",
+    help="longest text that is accepted",
+)
+@click.option(
+    "--warm-up/--no-warm-up",
+    default=True,
+    show_default=True,
+    help="synthesise two segments on each session before it is ready",
+)
+@click.option(
+    "--drain",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="time to finish answers when it stops",
 )
 def serve(
     config: Config,
