@@ -7,13 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from harness.core.records.environment import Conditions, Machine
-from harness.measure.doctor.installation import Installation, probe
+from harness.measure.doctor.installation import Installation, probing
 
 WINDOW_S = 0.3
 """Long enough to see processes that use 4 % of a CPU."""
@@ -60,9 +59,8 @@ def _rest(results: Path, cache: Path, meanwhile: Callable[[], None]) -> "partial
     """All facts but the conditions."""
     from harness.measure.system.subject import PACKAGES
 
-    with ThreadPoolExecutor(1) as pool:
-        # Loading everything takes longest, so the rest is done beside it.
-        installation = pool.submit(probe, sys.executable, PACKAGES)
+    # Loading everything takes longest, so the rest is done beside it.
+    with probing(sys.executable, PACKAGES) as installation:
         meanwhile()
         from harness.engines.registry import installed_engines
         from harness.measure.system.machine import identify
@@ -76,7 +74,7 @@ def _rest(results: Path, cache: Path, meanwhile: Callable[[], None]) -> "partial
             git=git_version(),
             environment=dict(os.environ),
             engines=installed_engines(),
-            installation=installation.result(),
+            installation=installation(),
         )
 
 

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 PROBE = r"""
@@ -82,19 +84,33 @@ class Installation:
     """Phonemes of "Hello there.". No phonemes are as bad as an error."""
 
 
-def probe(python: str, packages: tuple[str, ...]) -> Installation:
-    """Load all parts in a child process of the interpreter `python`. Takes one or two seconds."""
+@contextmanager
+def probing(python: str, packages: tuple[str, ...]) -> Iterator[Callable[[], Installation]]:
+    """Load all parts in a child process of the interpreter `python`, beside what the caller does.
+
+    The function waits for the child, about half a second, and returns what it found. An exception ends the child.
+    """
     # -P excludes the current folder, which may contain a folder named onnxruntime.
     command = (python, "-P", "-c", PROBE, *packages)
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
-        )
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    except OSError as error:
+        ending = f"the interpreter {python} cannot be started ({error.strerror})"
+        yield lambda: parse_probe("", ending=ending)
+        return
+    with child:
+        try:
+            yield lambda: _found(child)
+        finally:
+            child.kill()  # does nothing to a child that has ended
+
+
+def _found(child: "subprocess.Popen[str]") -> Installation:
+    try:
+        output, errors = child.communicate(timeout=_TIMEOUT_S)
     except subprocess.TimeoutExpired as expired:
         return parse_probe(_text(expired.stdout), ending=f"did not finish within {_TIMEOUT_S:.0f} s")
-    except OSError as error:
-        return parse_probe("", ending=f"the interpreter {python} cannot be started ({error.strerror})")
-    return parse_probe(done.stdout, ending=_ending(done.returncode, done.stderr))
+    return parse_probe(output, ending=_ending(child.returncode, errors))
 
 
 def _text(output: bytes | str | None) -> str:

@@ -12,7 +12,7 @@ from harness.core.records.environment import Conditions, Machine
 from harness.core.records.value import Reading, known, unknown
 from harness.measure.doctor import Checkup, Disk, Finding, Status, check, examine, exit_code, installation
 from harness.measure.doctor.checkup import check_disk, git_version
-from harness.measure.doctor.installation import Installation, parse_probe, probe
+from harness.measure.doctor.installation import Installation, parse_probe, probing
 
 GIB = 1 << 30
 MACHINE = Machine(
@@ -435,6 +435,11 @@ def test_a_crash_is_blamed_on_the_part_that_was_loading() -> None:
     assert result.packages != ()
 
 
+def probe(python: str, packages: tuple[str, ...]) -> Installation:
+    with probing(python, packages) as found:
+        return found()
+
+
 def test_a_child_that_dies_in_the_middle_is_told_by_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     crash = installation.PROBE.replace("    import onnxruntime\n", "    import os; os.abort()\n")
     assert crash != installation.PROBE
@@ -468,10 +473,26 @@ def test_a_child_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
             "python", 120.0, output=b'probe {"part": "packages", "facts": {"numpy": "2"}}\n'
         )
 
-    monkeypatch.setattr(subprocess, "run", hang)
+    monkeypatch.setattr(subprocess.Popen, "communicate", hang)
     result = probe(sys.executable, ())
     assert result.packages == (("numpy", "2"),)
     assert result.runtime_error == "not tried: sharing came first and failed (did not finish within 120 s)"
+
+
+def test_a_child_is_ended_with_what_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "PROBE", "import time; time.sleep(600)")
+    children = []
+    begin = subprocess.Popen.__init__
+
+    def noted(child: Any, *given: Any, **named: Any) -> None:
+        children.append(child)
+        begin(child, *given, **named)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", noted)
+    with pytest.raises(KeyboardInterrupt), probing(sys.executable, ()):
+        raise KeyboardInterrupt
+    (child,) = children
+    assert child.returncode not in {0, None}
 
 
 def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
