@@ -207,6 +207,14 @@ def here(
         del sys.modules[name]
 
 
+@pytest.fixture
+def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let commands in this process write no pages, which take longest, where a test looks at none."""
+    monkeypatch.setattr(
+        "harness.runner.outputs.write_report", lambda _store, config, **_given: Path(config.report, "index.html")
+    )
+
+
 class Laboratory:
     """A directory in which scripted runs are made, judged against its own baselines, and promoted."""
 

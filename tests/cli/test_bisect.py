@@ -121,12 +121,6 @@ class TestAStep:
         assert "already measured" in again.stderr
 
 
-@pytest.fixture
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no pages, which take longer than the search."""
-    monkeypatch.setattr("harness.runner.outputs.write_report", lambda *_given, **_named: Path("index.html"))
-
-
 def bisect(here: Command, specs: list[str], *options: str) -> str:
     found = here("bisect", "arms", *specs, *SCRIPTED, *options)
     assert found.returncode == 0, found.stdout + found.stderr

@@ -1,7 +1,6 @@
 """What one accepted run decides, through the command: memory repeats, times do not."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,14 +12,6 @@ RUN = ("run", "--engine", "scripted", "--model", "scripted", "-k", "chars-12 or 
 NOISE = "noise=0.02,launch_noise=0.01"
 QUIET = "memory_noise=0.002"
 """The scripted machine: times scatter by 2 %, and memory differs by 0.2 % between starts."""
-
-
-@pytest.fixture
-def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no pages: nobody reads them here, and they take longest."""
-    monkeypatch.setattr(
-        "harness.runner.outputs.write_report", lambda _store, config, **_given: Path(config.report, "index.html")
-    )
 
 
 @pytest.fixture
@@ -43,7 +34,7 @@ def verdicts(here: Command, *, seed: str, script: str) -> tuple[int, list[dict[s
     return found.returncode, memory
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_one_accepted_run_decides_whether_memory_grew_by_five_percent(accepted: Command) -> None:
     code, memory = verdicts(accepted, seed="2", script=QUIET)
     assert code == 0
@@ -58,14 +49,14 @@ def test_one_accepted_run_decides_whether_memory_grew_by_five_percent(accepted: 
         assert {each["kind"] for each in memory} == {"regressed"}, memory
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_starts_whose_memory_differs_override_what_is_presumed(accepted: Command) -> None:
     code, memory = verdicts(accepted, seed="5", script="memory=1.05,memory_noise=0.06")
     assert code == 0
     assert {each["kind"] for each in memory} == {"inconclusive"}
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_a_run_with_the_accepted_values_points_to_neither_side(here: Command) -> None:
     whole = ("run", "--engine", "scripted", "--budget", "30s")
     assert here(*whole).returncode == 0

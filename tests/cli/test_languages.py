@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from harness.core.records.run import RunData
 from harness.plan.corpus import Corpus
 from harness.store.runs import open_store
 from tests.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 SHORT = ("run", "--engine", "scripted", "--model", "scripted", "--text", "chars-60", "--launches", "2", "--blocks", "3")
 WHOLE = (*SHORT, "-k", "test_whole")

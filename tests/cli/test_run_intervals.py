@@ -13,14 +13,6 @@ from tests.conftest import Command
 RUN = ("run", "--engine", "scripted", "--model", "scripted", "-k", "chars-12 or chars-60")
 
 
-@pytest.fixture
-def _no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write no pages: nobody reads those of the runs that are only promoted or only exported, and they take longest."""
-    monkeypatch.setattr(
-        "harness.runner.outputs.write_report", lambda _store, config, **_given: Path(config.report, "index.html")
-    )
-
-
 def summaries(here: Command) -> list[dict[str, Any]]:
     """All summaries of the newest run, as the JSON lines export them."""
     lines = [json.loads(line) for line in here("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()]
@@ -47,7 +39,7 @@ def test_two_repetitions_have_no_interval_on_any_page(here: Command, tmp_path: P
     assert "2 values: no interval / 2 values: no interval" in compared.stdout
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 @pytest.mark.parametrize("noise", ["0.02", "0.3", "0.9"])
 def test_however_far_repetitions_lie_apart_intervals_stay_within_bounds(here: Command, noise: str) -> None:
     found = here(*RUN, "--launches", "2", "--blocks", "3", "--script", f"noise={noise}")
@@ -88,7 +80,7 @@ def half_width(summary: dict[str, Any]) -> float:
     return float((summary["interval"]["high"] - summary["interval"]["low"]) / 2 / summary["median"])
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_launches_that_differ_by_a_little_leave_an_interval_that_can_be_used(here: Command) -> None:
     widths, missed = [], 0
     for seed in range(6):
@@ -100,7 +92,7 @@ def test_launches_that_differ_by_a_little_leave_an_interval_that_can_be_used(her
     assert missed <= 1
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Command) -> None:
     script = ("--script", "noise=0.02,launch_noise=0.006")
     before = real_time_factors(here, "--seed", "9", *script)
@@ -117,13 +109,13 @@ def test_what_accepted_runs_showed_of_launches_narrows_later_intervals(here: Com
             assert half_width(now) < 0.8 * half_width(then)
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_launches_far_apart_are_believed_and_nothing_presumed(here: Command) -> None:
     for each in real_time_factors(here, "--seed", "2", "--script", "noise=0.02,launch_noise=0.2"):
         assert each["interval"] is None or each["interval"]["method"] == "median, t over launches"
 
 
-@pytest.mark.usefixtures("_no_pages")
+@pytest.mark.usefixtures("no_pages")
 def test_five_accepted_runs_that_are_equal_decide_nothing_by_themselves(here: Command) -> None:
     def run(seed: str, script: str) -> dict[str, Any]:
         found = here(*RUN, "--launches", "3", "--blocks", "2", "--seed", seed, "--script", script, "--replay", "never")

@@ -5,9 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.core.records.profile import FEWEST_REPETITIONS
 from tests.conftest import Command
 from tests.known_answers.test_suspects import CHANGED
+
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 DUEL = (
     "duel",

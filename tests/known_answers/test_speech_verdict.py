@@ -20,6 +20,8 @@ from harness.runner.duel_causes import Profiler
 from harness.runner.side_tasks import Explain, SideTasks
 from tests.conftest import Command
 
+pytestmark = pytest.mark.usefixtures("no_pages")
+
 ORIGINAL, FAST = "scripted.cpu.tdefault", "scripted-8bit.cpu.tdefault"
 BOTH = ("--engine", "scripted", "--model", "scripted,scripted-8bit", "--launches", "2", "--blocks", "3")
 RUN = ("run", *BOTH, "-k", "text_lengths", "--text", "chars-12")

@@ -44,16 +44,20 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("case", SHAPES)
-def test_what_kokoro_onnx_speaks_with_is_taken_and_nothing_else(
-    tmp_path: Path, small_replica: ModelFiles, case: str
-) -> None:
+@pytest.fixture(scope="module")
+def session(small_replica: ModelFiles) -> Any:
+    """The small replica in ONNX Runtime."""
     import onnxruntime
+
+    return onnxruntime.InferenceSession(small_replica.model_path, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_what_kokoro_onnx_speaks_with_is_taken_and_nothing_else(tmp_path: Path, session: Any, case: str) -> None:
     from kokoro_onnx import Kokoro
 
     shape, dtype, refused, unusual = SHAPES[case]
     path = saved(tmp_path / "v.npz", af_heart=np.zeros(shape, dtype=dtype))
-    session = onnxruntime.InferenceSession(small_replica.model_path, providers=["CPUExecutionProvider"])
     kokoro = Kokoro.from_session(session, str(path))
     try:
         audio, _ = kokoro.create("halo.", "af_heart", is_phonemes=True)

@@ -57,7 +57,9 @@ def opened() -> Callable[..., onnxruntime.InferenceSession]:
 
     def start(model: Path, seed: int = 1) -> onnxruntime.InferenceSession:
         onnxruntime.set_seed(seed)
-        return onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # further threads mostly wait for work, which takes CPU time too
+        return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     return start
 

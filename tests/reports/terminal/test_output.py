@@ -89,9 +89,10 @@ class TestProgress:
         ]
 
 
-@pytest.fixture
-def finished(lab: Laboratory) -> Finished:
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Two models, start-ups and two texts."""
+    lab = Laboratory(tmp_path_factory.mktemp("finished"))
     requests = (ScenarioRequest(mode=Mode.LOAD_WARM), ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12", "chars-60")))
     return lab.run(requests=requests, model="scripted,scripted-8bit")
 
