@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,9 +12,9 @@ from harness.core.cache_root import ROOT_VARIABLE
 from harness.engines import scripted_profile
 from harness.engines.declarations import Declaration
 from harness.engines.scripted_profile import CHANGED, SHARES
-from harness.models.default import OFFLINE_VARIABLE
 from tests import forking
 from tests.conftest import Command
+from tests.engine_packages import environment_in
 
 QUICKER = ("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted", "--text", "chars-12")
 SLOWER = ("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", "--text", "chars-12")
@@ -40,8 +39,7 @@ def operators_of(monkeypatch: pytest.MonkeyPatch, quick: Mapping[str, float]) ->
 def slower(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> tuple[Path, str]:
     """The folder of a duel that found a change, and what it printed."""
     folder = tmp_path_factory.mktemp("slower")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("KOKORO_BENCH_", "PYTEST_"))}
-    environment = {**ours, ROOT_VARIABLE: str(model_cache), OFFLINE_VARIABLE: "1", "KOKORO_BENCH_QUALITY": "off"}
+    environment = {**environment_in(folder), ROOT_VARIABLE: str(model_cache)}
     found = forking.run(*SLOWER, "--summary", "summary.md", cwd=folder, env=environment)
     assert found.returncode == 1, found.stdout + found.stderr
     return folder, found.stdout
@@ -108,6 +106,7 @@ def test_a_run_profiles_each_arm_where_it_is_asked_to(here: Command, tmp_path: P
     assert not kept.exists()
 
 
+@pytest.mark.usefixtures("no_pages")
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -137,6 +136,7 @@ def test_a_trace_that_cannot_be_read_costs_the_operators_alone(
     assert not (tmp_path / ".kokoro-bench" / "traces").exists()
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_an_engine_that_writes_no_profile_is_not_started_for_one(
     here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +148,7 @@ def test_an_engine_that_writes_no_profile_is_not_started_for_one(
     assert started == []
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_memory_is_named_by_what_holds_it(here: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """The smaller model holds half as much again in everything, and in the arena that ONNX Runtime counts."""
     factor: Callable[..., float] = lambda order, launch: 1.5 if order.model == "scripted-8bit" else 1.0  # noqa: ARG005, E731
@@ -165,6 +166,7 @@ def test_memory_is_named_by_what_holds_it(here: Command, monkeypatch: pytest.Mon
     assert "(8.0 → 12.0)" in line
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_an_operator_that_moved_against_the_verdict_is_not_named(
     here: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +176,7 @@ def test_an_operator_that_moved_against_the_verdict_is_not_named(
     assert re.search(r"unexplained by operator: \+[\d.]+ ms, -\d+ % of -", found.stdout), "Conv became slower"
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_where_only_what_is_not_a_node_became_quicker_no_operator_is_named(
     here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +226,7 @@ def suspects_from(output: str, metric: str) -> list[str]:
     return [each.partition(": ")[0] for each in found]
 
 
+@pytest.mark.usefixtures("no_pages")
 @pytest.mark.parametrize(
     ("candidate", "part"),
     [("leak=20", "memory kept by each request (leak)"), ("memory=1.3", "memory once loaded")],
@@ -236,6 +240,7 @@ def test_a_leak_is_told_from_what_is_held_anyway(here: Command, candidate: str, 
     assert (cause, where) == (f"script leak=0 → {candidate}", part)
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_equal_sides_whose_memory_scatters_as_much_as_is_presumed_have_no_suspect(
     here: Command, tmp_path: Path
 ) -> None:
@@ -246,6 +251,7 @@ def test_equal_sides_whose_memory_scatters_as_much_as_is_presumed_have_no_suspec
         assert [each["suspects"] for each in json.loads(found.stdout)["verdicts"] if each["suspects"]] == [], seed
 
 
+@pytest.mark.usefixtures("no_pages")
 def test_the_chosen_option_is_named_before_the_stage_in_which_it_acts(here: Command) -> None:
     found = here("duel", "script=pace=1.2", "script=pace=1", "--engine", "scripted", "--text", "chars-12", "--json")
     assert suspects_from(found.stdout, "latency")[0] == "script pace=1 → pace=1.2"

@@ -84,14 +84,19 @@ def test_the_served_first_segment_is_as_short_as_asked(launch: Callable[..., Ser
     assert counts == [2, 4]
 
 
-def test_memory_is_that_of_the_process_which_ends_with_the_engine(launch: Callable[..., ServedEngine]) -> None:
+def test_memory_is_that_of_the_process_which_ends_with_the_engine_as_its_log_does(
+    launch: Callable[..., ServedEngine],
+) -> None:
     engine = launch(warm_up="off")
     pid = engine.server.pid
     assert pid is not None
     process = psutil.Process(pid)
     assert "serve" in process.cmdline()
+    log = engine._server.log
+    assert log.is_file()
     engine.close()
     assert not process.is_running()
+    assert not log.parent.exists()
 
 
 def test_the_server_of_a_worker_that_was_killed_ends_by_itself(launch: Callable[..., ServedEngine]) -> None:
@@ -103,14 +108,6 @@ def test_the_server_of_a_worker_that_was_killed_ends_by_itself(launch: Callable[
     supervisor.stdin.close()
     assert supervisor.wait(PATIENCE_S) is not None
     assert not process.is_running()
-
-
-def test_the_log_of_the_server_goes_with_the_engine(launch: Callable[..., ServedEngine]) -> None:
-    engine = launch(warm_up="off")
-    log = engine._server.log
-    assert log.is_file()
-    engine.close()
-    assert not log.parent.exists()
 
 
 def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_path: Path) -> None:
