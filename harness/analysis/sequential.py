@@ -110,7 +110,8 @@ class StoppingRule:
         if open_pairs:
             reason = f"{open_pairs} gated pair{'s' if open_pairs > 1 else ''} undecided"
             return Decision(stop=False, reason=reason, share=share)
-        return Decision(stop=True, reason=f"every gated pair is decided after {blocks} blocks", share=share)
+        reason = f"every gated value of a repetition is decided after {blocks} blocks"
+        return Decision(stop=True, reason=reason, share=share)
 
     def _spending(self, blocks: int) -> float:
         return (blocks / self.planned_blocks) ** 2

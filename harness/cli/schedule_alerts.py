@@ -166,7 +166,7 @@ def compared_with(here: "Here", config: Config, alerts: "Sequence[Alert]") -> "C
             parts.append(ComparedWith(reasons=dict.fromkeys(ours, f"run {run_id} is no longer stored")))
         else:
             parts.append(ran_in(ours, here.store.outlines([run_id])[0], find_source))
-    return ComparedWith.merged(parts, metrics={alert.metric for alert in alerts})
+    return ComparedWith.merged(parts)
 
 
 def _shown(found: "Confirmed", config: Config) -> int:

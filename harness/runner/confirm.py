@@ -3,7 +3,7 @@
 There is one duel for each arm, over all its scenarios in question. It is stored as a run that names the confirmed run.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING
 from harness.analysis.against_reference import listed_differences
 from harness.analysis.finished import Finished
 from harness.analysis.promotion import Acceptance, FindSource, reference_arm
-from harness.analysis.stats.paired import FEWEST_PAIRS
 from harness.analysis.subjects import compare, subject_of
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.reference import Reference, ReferenceArm
 from harness.core.records.run import CONFIRMATION, Concluded, RunData, confirmation_selection
 from harness.measure.conductor.events import EventHandler
-from harness.metrics.metric import Per
-from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_defaults
 from harness.plan.matrix import ALL_LAUNCHES, Plan
 from harness.runner.duel_causes import explain_changes
@@ -44,22 +41,17 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedWith:
-    """The reference of scenarios, and scenario id → why it cannot be compared.
-
-    With `launches`, a metric with one value for each launch is in question, so that a duel makes enough launches.
-    """
+    """The reference of scenarios, and scenario id → why it cannot be compared."""
 
     reference: Reference = field(default_factory=Reference)
     reasons: Mapping[str, str] = field(default_factory=dict)
-    launches: bool = False
 
     @classmethod
-    def merged(cls, parts: "Sequence[ComparedWith]", *, metrics: Collection[str]) -> "ComparedWith":
-        """Merge the references of different scenarios. `metrics` are those in question."""
+    def merged(cls, parts: "Sequence[ComparedWith]") -> "ComparedWith":
+        """Merge the references of different scenarios."""
         return cls(
             reference=Reference(arms=tuple(arm for part in parts for arm in part.reference.arms)),
             reasons={scenario_id: reason for part in parts for scenario_id, reason in part.reasons.items()},
-            launches=any(METRICS[each].per is Per.LAUNCH for each in metrics if each in METRICS),
         )
 
 
@@ -149,7 +141,7 @@ def _measure_all(
         if not scenarios:
             continue
         part = replace(plan, scenarios=scenarios, selection=confirmation_selection(data.run.id, unit.arm.id))
-        found.duels.append(_measure(session, part, unit, budget_s=left_s, launches=compared_with.launches))
+        found.duels.append(_measure(session, part, unit, budget_s=left_s))
         if found.duels[-1].code is ExitCode.INTERRUPTED:
             break
         turns.again(unit, reasons)
@@ -202,18 +194,12 @@ def _affordable(
     return found.scenarios
 
 
-def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float, launches: bool) -> Finished:
+def _measure(session: Session, plan: Plan, unit: Unit, *, budget_s: float) -> Finished:
     """Measure the plan's scenarios of one arm as a duel."""
     duel = pair_run(session, plan, unit, plan.scenarios, budget_s=budget_s, profiled=True)
     usual = duel.run_analysis
-
-    def enough(data: RunData) -> str:
-        too_few = launches and len({block.launch for block in data.blocks}) < FEWEST_PAIRS
-        return "" if too_few else usual.enough(data)
-
     run_analysis = replace(
         usual,
-        enough=enough,
         # A waiver excuses a regression; whether there is one is the question here.
         policy=replace(usual.policy, waivers=()),
         explain=with_commits(explain_changes, session.config.directory),

@@ -20,8 +20,6 @@ from harness.core.errors import MeasurementError, UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.verdict import Verdict, VerdictKind
-from harness.engines.declarations import declaration_of
-from harness.engines.providers import find_provider
 from harness.measure.conductor.budget import launches_within
 from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.metric import Per
@@ -80,25 +78,6 @@ def duel_scenarios(
     )
 
 
-def why_whole(opponents: DuelArms) -> str:
-    """The reason why the two arms cannot run in time slices, or "".
-
-    In slices the work of an arm must stop when its process is halted.
-    """
-    for arm in (opponents.candidate, opponents.reference):
-        provider = find_provider(arm.provider)
-        device = dict(arm.provider_options).get("device_type", "CPU")
-        if declaration_of(arm.engine).is_scripted:
-            return "the scripted engine has no process of its own"
-        if arm.url and not arm.server:
-            return f"{arm.id} is a server, which continues to work while its client is halted"
-        if declaration_of(arm.engine).server:
-            return f"{arm.id} is a server, whose clocks continue while it is halted"
-        if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
-            return f"{arm.id} works on a device that continues while its process is halted"
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """How the pairs of a duel are measured and analysed: in slices, or one arm after the other.
@@ -144,6 +123,8 @@ class DuelAnalysis:
         self._terms = terms
         self._otherwise = otherwise or self._terms
         self._rules: dict[bool, StoppingRule] = {}
+        # In slices or not → the reason to stop that waits for a launch.
+        self._waits: dict[bool, str] = {}
 
     def enough(self, data: RunData) -> str:
         """The reason to stop after the blocks so far, or "" to go on."""
@@ -160,9 +141,11 @@ class DuelAnalysis:
         )
         rule = self._rule(data)
         if rule is None or blocks not in rule.planned_analyses():
-            return ""
+            # Whatever ends a duel between its analyses, its verdicts share the error that these have left.
+            return "" if self._lacks_launches(data) else self.settled(data)
         found = self.comparisons(data)
-        # Metrics with one value per launch gain nothing from further blocks, so they do not keep a decided duel open.
+        # Metrics with one value per launch gain nothing from further blocks of this one. They keep a decided duel open
+        # until there are as many launches as an interval needs.
         open_to_more = [each for each in found if METRICS[each.metric].per is Per.REPETITION]
         elsewhere = math.ceil(len(found) / len(lost) * self._other_scenarios)
         if elsewhere or blocks == rule.last_chance:
@@ -175,7 +158,19 @@ class DuelAnalysis:
             open_to_more,
             has_cause=lambda verdict: is_profiled(verdict) and costs[verdict.scenario_id] <= kept_s,
         )
-        return decision.reason if decision.stop else ""
+        by_launch = any(METRICS[each.metric].per is Per.LAUNCH and rule.policy.gates(each.metric) for each in found)
+        may_wait = by_launch and blocks not in (rule.last_chance, rule.planned_blocks)
+        waits = decision.stop and may_wait and self._lacks_launches(data)
+        self._waits[data.in_slices] = decision.reason if waits else ""
+        return decision.reason if decision.stop and not waits else ""
+
+    def settled(self, data: RunData) -> str:
+        """The reason to end the current launch, because the next one is all that a decided duel waits for."""
+        return self._waits.get(data.counted.in_slices, "")
+
+    def _lacks_launches(self, data: RunData) -> bool:
+        """Whether metrics with one value per launch have too few pairs, and a further launch is planned."""
+        return len({block.launch for block in data.blocks}) < min(FEWEST_PAIRS, self._planned_launches(data))
 
     def conclude(self, data: RunData, derived: RunValues | None = None) -> Conclusions:
         """Summaries of both arms, and one verdict per text and gated metric on the candidate.
@@ -291,19 +286,22 @@ class DuelAnalysis:
         advice = f"{EARLIEST_BLOCKS} pairs take about {budget_s} s here: `--budget {budget_s}s` or more"
         return replace(verdict, advice=advice)
 
-    def _planned_blocks(self, data: RunData) -> int:
-        """The number of blocks that are wanted and fit the budget, by the durations of the first launch and block."""
-        first = data.blocks[0]
-        overhead_s = max(0.0, first.started_at - data.run.started_at)
-        block_s = first.wall_ns / 1e9
-        terms = self._terms_of(data)
-        launches = launches_within(
+    def _planned_launches(self, data: RunData) -> int:
+        """The number of launches that are wanted and fit the budget, by the first launch and block."""
+        first, terms = data.blocks[0], self._terms_of(data)
+        return launches_within(
             self._budget_s,
             wanted=terms.launches,
             launch_policy=terms.launch_policy,
-            launch_s=overhead_s,
-            block_s=block_s,
+            launch_s=max(0.0, first.started_at - data.run.started_at),
+            block_s=first.wall_ns / 1e9,
         )
+
+    def _planned_blocks(self, data: RunData) -> int:
+        """The number of blocks that are wanted and fit the budget, by the durations of the first launch and block."""
+        overhead_s = max(0.0, data.blocks[0].started_at - data.run.started_at)
+        block_s = data.blocks[0].wall_ns / 1e9
+        terms, launches = self._terms_of(data), self._planned_launches(data)
         later = LATER_LAUNCH if terms.launch_policy.slice_s else 1.0
         left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
         affordable = max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1

@@ -8,7 +8,7 @@ from harness.plan.config import Config
 if TYPE_CHECKING:
     from harness.analysis.stats.comparison import Policy
     from harness.runner.calibration import KnownLaunches, LaunchEffect
-    from harness.runner.duel import Terms
+    from harness.runner.duel import DuelArms, Terms
 
 LAUNCHES = 4
 LAUNCHING = 0.5
@@ -18,6 +18,28 @@ FEWEST_PAIRS = 4
 LAUNCHES_IN_SLICES, LAUNCHING_IN_SLICES, FEWEST_IN_SLICES = 16, 0.6, 3
 """The same for arms that run at the same time: pairs vary less than launches do, so launches matter more."""
 MANY_BLOCKS = 10_000
+
+
+def why_whole(opponents: "DuelArms") -> str:
+    """The reason why the two arms cannot run in time slices, or "".
+
+    In slices the work of an arm must stop when its process is halted.
+    """
+    from harness.engines.declarations import declaration_of
+    from harness.engines.providers import find_provider
+
+    for arm in (opponents.candidate, opponents.reference):
+        provider = find_provider(arm.provider)
+        device = dict(arm.provider_options).get("device_type", "CPU")
+        if declaration_of(arm.engine).is_scripted:
+            return "the scripted engine has no process of its own"
+        if arm.url and not arm.server:
+            return f"{arm.id} is a server, which continues to work while its client is halted"
+        if declaration_of(arm.engine).server:
+            return f"{arm.id} is a server, whose clocks continue while it is halted"
+        if arm.provider and not (provider and provider.on_cpu and device.startswith("CPU")):
+            return f"{arm.id} works on a device that continues while its process is halted"
+    return ""
 
 
 def terms_of(config: Config, known: "LaunchEffect | None", *, slice_s: float) -> "Terms":

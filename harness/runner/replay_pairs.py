@@ -14,8 +14,8 @@ from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.plan.matrix import Plan
 from harness.plan.patterns import of_scenario
-from harness.runner.duel import DuelAnalysis, DuelArms, why_whole
-from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
+from harness.runner.duel import DuelAnalysis, DuelArms
+from harness.runner.duel_terms import both_terms, launches_known_here, why_whole, with_duel_defaults
 from harness.runner.measurement import Session
 from harness.runner.placement import verify_placement
 from harness.runner.rebuild import UNDER_TEST, with_own_bytecode

@@ -56,6 +56,7 @@ def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysi
     return RunAnalysis(
         conclude=lambda values: analysis.conclude(values.data, values),
         enough=analysis.enough,
+        settled=analysis.settled,
         policy=analysis.policy,
         launch_policy=launch_policy,
         divides_budget=True,

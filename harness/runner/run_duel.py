@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from harness.plan.config import Config
-from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
+from harness.runner.duel_terms import both_terms, launches_known_here, why_whole, with_duel_defaults
 
 __all__ = ["launches_known_here", "run_duel"]
 
@@ -38,7 +38,7 @@ def run_duel(
 
     from harness.core.records.scenario import Mode
     from harness.runner.calibration import KnownLaunches
-    from harness.runner.duel import DuelAnalysis, duel_scenarios, why_whole
+    from harness.runner.duel import DuelAnalysis, duel_scenarios
     from harness.runner.duel_causes import explain_changes
     from harness.runner.progress import measure_live
     from harness.runner.replay_preparation import clock_time

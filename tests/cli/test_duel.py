@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,11 +25,13 @@ from harness.plan.config import Config, load_config
 from harness.plan.matrix import LaunchPolicy
 from harness.runner import run
 from harness.runner.calibration import KnownLaunches, LaunchEffect, trial_of
-from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
+from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios
 from harness.runner.duel_causes import explain_changes, pairs_of
+from harness.runner.duel_terms import why_whole
 from harness.runner.resources import prepare_resources
 from harness.runner.run_duel import run_duel
 from harness.runner.selection import wanted_arms
+from harness.store.runs import open_store
 from tests.conftest import Command
 
 MODELS = ("scripted", "scripted-8bit")
@@ -174,7 +177,7 @@ def test_blocks_that_the_user_gives_are_all_that_share_the_error_rate(config: Co
 
 
 def test_a_decided_duel_ends_before_its_budget(faster: Finished) -> None:
-    assert "every gated pair is decided" in faster.data.run.reason
+    assert "every gated value of a repetition is decided" in faster.data.run.reason
 
 
 def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
@@ -458,3 +461,26 @@ def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished
     short = replace(data, blocks=blocks, repetitions=(*warm, *repetitions))
     advice = {verdict.metric: verdict.advice for verdict in analysis.conclude(short).verdicts}
     assert advice["rss_peak"] == "it has one pair a launch, and needs 3 launches"
+
+
+@pytest.mark.parametrize(
+    ("options", "launches", "memory"),
+    [
+        ((), 3, "worse by +46."),
+        (("--launches", "2"), 2, "it has one pair a launch, and needs 3 launches"),
+        (("--gate-metrics", "latency"), 2, "it has one pair a launch, and needs 3 launches"),
+    ],
+)
+def test_decided_duel_makes_the_launches_that_gated_memory_needs_and_no_more(
+    here: Command, tmp_path: Path, options: tuple[str, ...], launches: int, memory: str
+) -> None:
+    sides = ("script=noise=0.01 pace=1.5 memory=1.4", "script=noise=0.01")
+    found = here("duel", *sides, "--engine", "scripted", "--model", "scripted", "--text", "chars-12", *options)
+    assert found.returncode == 1, found.stderr
+    assert f"rss_peak: {memory}" in found.stdout
+    with open_store(tmp_path / ".kokoro-bench" / "results.sqlite") as store:
+        data = store.load(store.resolve("latest"))
+    assert data.run.reason.startswith("every gated value of a repetition is decided after ")
+    played = [block.launch for block in data.blocks]
+    assert max(played) + 1 == launches
+    assert played.count(2) == (launches == 3), "one block, and the analysis after it ends the duel"

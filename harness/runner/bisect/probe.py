@@ -20,8 +20,8 @@ from harness.metrics.registry import METRICS
 from harness.metrics.values import log_ratios_to_all, paired_log_ratios
 from harness.plan.config import Config
 from harness.plan.matrix import LaunchPolicy
-from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios, why_whole
-from harness.runner.duel_terms import both_terms, launches_known_here, with_duel_defaults
+from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios
+from harness.runner.duel_terms import both_terms, launches_known_here, why_whole, with_duel_defaults
 from harness.runner.progress import measure_live
 from harness.runner.run_analysis import RunAnalysis
 
