@@ -20,8 +20,6 @@ from harness.store.rows import RunRow
 from harness.store.runs import RunStore, open_store
 
 FAULTS = ("Traceback (most recent call last)", "this is a fault of the harness")
-NO_DUEL = "no duel could be made"
-"""The confirmation of what a server did says so: what it runs is not known."""
 LATE_S = 25.0
 """How long before the end a live page must have received something: the dashboard speaks every 15 s."""
 AROUND_S = 10.0
@@ -87,7 +85,7 @@ def _stuck(fire: Fire, evidence: Evidence) -> bool:
 
 
 def _explained(fire: Fire, evidence: Evidence) -> bool:
-    if fire.outcome not in NOT_MEASURED or fire.reason == ENDED_WITH_US or (fire.confirms and NO_DUEL in fire.reason):
+    if fire.outcome not in NOT_MEASURED or fire.reason == ENDED_WITH_US:
         return True
     began, ended = (fire.started_at or fire.queued_at) - AROUND_S, (fire.ended_at or fire.queued_at) + AROUND_S
     return any(since <= ended and until >= began for since, until in evidence.disturbances)

@@ -20,7 +20,7 @@ from harness.schedule.confirmation import command_of, is_tried_again, next_of, t
 from harness.schedule.job import Job, Settings, duration
 from harness.schedule.job_store import JobStore
 from harness.schedule.launcher import Exit, Launcher, Order, Process
-from harness.schedule.outcome import Ending, Found, explanation_outcome, outcome_of, run_of
+from harness.schedule.outcome import Ending, Found, confirmation_outcome, explanation_outcome, outcome_of, run_of
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.triggers import Move, moment, plan
 from harness.store.retry import with_retries
@@ -289,6 +289,8 @@ class Daemon:
             return
         explains = fire.explains is not None
         found = explanation_outcome(ended, ending, log) if explains else outcome_of(ended, ending, row=row, log=log)
+        if fire.confirms:
+            found = self._db(lambda: confirmation_outcome(found, fire, context.store))
         took = duration(round(max(0.0, now - (fire.started_at or now))))
         self._say(f"{fire.job}: {found.outcome.value} after {took}" + (f": {found.reason}" if found.reason else ""))
         self._follow(fire, job, found, now=now, run_id=run_id if row else "", exit_code=ended.code)

@@ -8,8 +8,9 @@ from pathlib import Path
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunKind, RunStatus
 from harness.core.records.schedule import Fire, FireOutcome
+from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.event_file import read_events
-from harness.schedule.confirmation import SEARCHED_RUNS
+from harness.schedule.confirmation import SEARCHED_RUNS, confirmation_rows, waiting_alerts
 from harness.schedule.launcher import Exit, events_of, last_line
 from harness.schedule.post_run import ENDED_WITH_US
 from harness.store.rows import RunRow
@@ -72,6 +73,24 @@ def explanation_outcome(ended: Exit, ending: Ending, log: Path) -> Found:
         return Found(outcome=FireOutcome.OK)
     reason = "its time limit was reached" if ending is Ending.LIMIT else last_line(log) or "it was interrupted"
     return Found(outcome=FireOutcome.FAILED, reason=reason)
+
+
+def confirmation_outcome(found: Found, fire: Fire, store: RunStore) -> Found:
+    """The outcome of a confirmation, from that of its process: where no duel could be made, nothing has failed."""
+    if found.outcome is not FireOutcome.FAILED:
+        return found
+    alerts = waiting_alerts(store.journal(), fire.confirms)
+    reasons = [alert.confirmation_reason for alert in alerts if alert.confirmation_reason]
+    duels = store.outlines([row.id for row in confirmation_rows(store, fire.confirms)])
+    failed = any(
+        duel.run.status is RunStatus.FAILED or any(each.kind is VerdictKind.FAILED for each in duel.verdicts)
+        for duel in duels
+    )
+    if failed or not reasons:
+        return found
+    some = f" of {len(reasons)} of {len(alerts)} findings" if len(reasons) < len(alerts) else ""
+    sentence = f"no duel{some} could be made: {'; '.join(dict.fromkeys(reasons))}"
+    return Found(outcome=FireOutcome.IMPOSSIBLE, reason=sentence)
 
 
 def _at_limit(row: RunRow | None) -> Found:

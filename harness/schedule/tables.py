@@ -20,6 +20,7 @@ SIGNS = {
     FireOutcome.FAILED: ("✗ failed", "bold red"),
     FireOutcome.INTERRUPTED: ("✗ interrupted", "red"),
     FireOutcome.SKIPPED: ("– skipped", "yellow"),
+    FireOutcome.IMPOSSIBLE: ("– not possible", "yellow"),
 }
 
 

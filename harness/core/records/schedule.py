@@ -29,6 +29,8 @@ class FireOutcome(StrEnum):
     INTERRUPTED = "interrupted"
     SKIPPED = "skipped"
     """The machine was busy for too long."""
+    IMPOSSIBLE = "not possible"
+    """A confirmation of which a duel could not be made, such as one of a server whose reference nobody can restore."""
 
     @property
     def measured(self) -> bool:

@@ -4,6 +4,7 @@ const byId = (id) => document.getElementById(id);
 const SIGNS = {
   ok: ["✓ ok", "good"], worse: ["▲ worse", "bad"], undecided: ["? undecided", "note"], partial: ["◐ partial", "note"],
   failed: ["✗ failed", "bad"], interrupted: ["✗ interrupted", "bad"], skipped: ["– skipped", "note"],
+  "not possible": ["– not possible", "note"],
 };
 let state = null;
 let received = 0;
