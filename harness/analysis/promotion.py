@@ -2,21 +2,23 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import median, stdev
 
+from harness.analysis.messages import unsigned, with_span
 from harness.analysis.subjects import software_of, subject_of
 from harness.core.errors import UsageError
 from harness.core.records.environment import SCRIPTED_KEY
 from harness.core.records.git_package import GitPackage
 from harness.core.records.reference import ReferenceArm
 from harness.core.records.repetition import LoadedSoftware
-from harness.core.records.run import Concluded, RunData
+from harness.core.records.run import Concluded, RunData, RunStatus
 from harness.core.records.scenario import Arm
+from harness.core.records.verdict import Verdict, VerdictKind, is_against_reference
 from harness.core.redaction import published_record, published_selection, published_text
 from harness.metrics.derive import RunValues
 from harness.metrics.registry import METRICS
@@ -26,6 +28,14 @@ from harness.plan.package_sources import local_repository
 from harness.store.baseline_files import BaselinePoint, PromotedRun
 from harness.store.baselines import BaselineEntry
 
+KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+BEYOND_CHANCE = 2
+"""An estimate is more than chance if it is so many times as large as what chance stays within in nine of ten runs.
+
+By chance that is one run in fifty with one accepted run, and one in two hundred with many. To leave out more would be
+to select by noise: a baseline without the slow half of its nights lies too low, and later nights alarm.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
@@ -34,6 +44,11 @@ class Promotion:
     entries: tuple[BaselineEntry, ...]
     arms: tuple[ReferenceArm, ...]
     unknown: tuple[str, ...] = ()
+
+    @property
+    def scenario_ids(self) -> frozenset[str]:
+        """The scenarios of which values are accepted."""
+        return frozenset(each.scenario_id for each in self.entries)
 
 
 FindSource = Callable[[str, str, str, bool], tuple[str, bool]]
@@ -53,6 +68,55 @@ class Acceptance:
     only: tuple[str, ...] = ()
     project: str = ""
     find_source: FindSource = lambda _engine, _digest, revision, dirty: (revision, dirty)
+
+
+def why_not_clean(data: Concluded) -> str:
+    """Why only a person may accept a run, or "".
+
+    A metric that is undecided and whose estimate is worse by the tolerance and by more than chance counts: the run may
+    be a regression that it could not show. A run of which nothing can be compared is clean: it is the first.
+    """
+    if data.run.status is not RunStatus.COMPLETE:
+        return f"the run is {data.run.status.value}"
+    worse = [each for each in data.verdicts if each.kind in KEEPS_BACK and each.gates]
+    sentences = [f"{each.metric} of {each.scenario_id} is {each.kind.value}" for each in worse]
+    sentences += map(undecided_sentence, filter(_beyond_chance, perhaps_worse(data.verdicts)))
+    more = f" (and {len(sentences) - 1} more)" if len(sentences) > 1 else ""
+    return f"{sentences[0]}{more}" if sentences else ""
+
+
+def perhaps_worse(verdicts: Sequence[Verdict], among: Collection[str] | None = None) -> list[Verdict]:
+    """The undecided verdicts that gate and whose estimate is worse by the tolerance or more, the largest first.
+
+    `among` are the ids of the scenarios that count; None for all.
+    """
+    found = [
+        (each.change.point, each)
+        for each in verdicts
+        if each.kind is VerdictKind.INCONCLUSIVE and each.gates and each.change and each.tolerance is not None
+        if each.change.point >= each.tolerance and (among is None or each.scenario_id in among)
+    ]
+    return [each for _, each in sorted(found, key=lambda one: -one[0])]
+
+
+def _beyond_chance(verdict: Verdict) -> bool:
+    """Whether the estimate of an undecided verdict is larger than the noise between runs explains.
+
+    Pairs have none of that noise, and a subject that they leave undecided can be measured again.
+    """
+    if is_against_reference(verdict) or verdict.change is None or verdict.detectable is None:
+        return True
+    # What a comparison can find is the half-width of its interval and what chance stays within in nine of ten runs.
+    nine_in_ten = verdict.detectable - (verdict.change.point - verdict.change.low)
+    return verdict.change.point >= BEYOND_CHANCE * nine_in_ten
+
+
+def undecided_sentence(verdict: Verdict) -> str:
+    """How large an undecided change may be: "latency of … is undecided at +40.0 % (interval …), tolerance 5.0 %"."""
+    assert verdict.change is not None  # noqa: S101 - `perhaps_worse` has none without
+    assert verdict.tolerance is not None  # noqa: S101 - likewise
+    where = f"{verdict.metric} of {verdict.scenario_id}"
+    return f"{where} is undecided at {with_span(verdict.change)}, tolerance {unsigned(verdict.tolerance)}"
 
 
 def promotion_of(data: RunData, acceptance: Acceptance) -> Promotion:

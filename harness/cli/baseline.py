@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.baseline_json import print_changes, print_machines, print_reference, print_values
+from harness.cli.baseline_json import print_changes, print_machines, print_not_clean, print_reference, print_values
 from harness.cli.options import configured, load_run, open_results
 from harness.core.errors import BaselineError, UsageError
 from harness.plan.config import Config
@@ -38,6 +38,7 @@ JSON = click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.option("--reason", default="", metavar="TEXT", help="why, for those who review reference.toml")
 @ONLY
 @click.option("--despite-regressions", is_flag=True, help="accept a run with regressions")
+@click.option("--clean", is_flag=True, help="for a program: do nothing, and say why, if a person has to accept RUN")
 @JSON
 def promote(
     config: Config,
@@ -45,28 +46,35 @@ def promote(
     reason: str,
     only: tuple[str, ...],
     despite_regressions: bool,  # noqa: FBT001 - click's own
+    clean: bool,  # noqa: FBT001 - likewise
     as_json: bool,  # noqa: FBT001 - likewise
 ) -> None:
     """Add RUN to the baseline, which keeps its 10 newest runs, and what its workers loaded to the reference.
 
     RUN is an id, the beginning of one, or latest: the newest of `run`, the suites, `load` or the schedule, no duel.
 
-    A regression is accepted with --only and --reason together, or with --despite-regressions.
+    A regression is accepted with --only and --reason together, or with --despite-regressions. What RUN leaves undecided
+    beyond its tolerance is named, and accepted unless --clean is given.
     """
+    from harness.analysis.promotion import why_not_clean
     from harness.store.baselines import accept
     from harness.store.reference_file import reference_path
 
     reason = " ".join(reason.split())
     data = _load(config, run)
+    if clean and (why_not := why_not_clean(data)):
+        if as_json:
+            print_not_clean(data.run.id, why_not)
+        else:
+            click.echo(f"{data.run.id} is not promoted: {why_not}")
+        return
     promotion = _promotion(config, data, reason=reason, only=only)
-    _check(
-        data, {each.scenario_id for each in promotion.entries}, accepted=despite_regressions or bool(only and reason)
-    )
+    _check(data, promotion.scenario_ids, accepted=despite_regressions or bool(only and reason))
     changes = accept(config.baselines, promotion.entries, promotion.arms, renew=bool(reason))
     if as_json:
-        print_changes(changes, run_id=data.run.id, unknown=promotion.unknown)
+        print_changes(changes, data, promotion)
         return
-    _print(changes, promotion)
+    _print(changes, data, promotion)
     files = {change.file for change in changes.figures}
     click.echo(f"accepted {data.run.id} in {len(files)} files under {config.baselines / data.run.machine.key}")
     if changes.reference:
@@ -88,9 +96,9 @@ def diff(config: Config, run: str, only: tuple[str, ...], as_json: bool) -> None
     promotion = _promotion(config, data, reason="", only=only)
     changes = accept(config.baselines, promotion.entries, promotion.arms, write=False)
     if as_json:
-        print_changes(changes, run_id=data.run.id, unknown=promotion.unknown)
+        print_changes(changes, data, promotion)
         return
-    _print(changes, promotion)
+    _print(changes, data, promotion)
 
 
 @baseline.command()
@@ -206,7 +214,8 @@ def _check(data: "RunData", chosen: "AbstractSet[str]", *, accepted: bool) -> No
         )
 
 
-def _print(changes: "BaselineChanges", promotion: "Promotion") -> None:
+def _print(changes: "BaselineChanges", data: "RunData", promotion: "Promotion") -> None:
+    from harness.analysis.promotion import perhaps_worse, undecided_sentence
     from harness.metrics.registry import metric
 
     if not changes.figures and not changes.reference:
@@ -220,6 +229,8 @@ def _print(changes: "BaselineChanges", promotion: "Promotion") -> None:
         click.echo(f"reference  {each.arm.arm_id}: {_what(each)}")
     for arm_id in promotion.unknown:
         click.echo(f"reference  {arm_id}: left as it is, because its workers did not report what they loaded")
+    for verdict in perhaps_worse(data.verdicts, promotion.scenario_ids):
+        click.echo(f"not known to be unchanged: {undecided_sentence(verdict)}")
 
 
 def _what(change: "ReferenceChange") -> str:

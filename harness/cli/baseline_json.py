@@ -1,13 +1,16 @@
 """The JSON of `kokoro-bench baseline`: what its tables show, for programs. Values are in the unit of their metric."""
 
-from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.cli.options import write_output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.promotion import Promotion
     from harness.core.records.reference import Reference
+    from harness.core.records.run import RunData
     from harness.store.baselines import BaselineChanges, Baselines, MachineBaselines
 
 FORMAT: Final = 1
@@ -48,10 +51,17 @@ def print_reference(reference: "Reference") -> None:
     _print(arms=reference.arms)
 
 
-def print_changes(changes: "BaselineChanges", *, run_id: str, unknown: Sequence[str]) -> None:
-    """What a promotion changes. `unknown` are arms whose workers did not report what they loaded."""
+def print_not_clean(run_id: str, why: str) -> None:
+    """Why a promotion that was to be clean changed nothing."""
+    _print(run=run_id, not_promoted=why)
+
+
+def print_changes(changes: "BaselineChanges", data: "RunData", promotion: "Promotion") -> None:
+    """What a promotion of a run changes, and what the run leaves undecided beyond its tolerance (log-ratios)."""
+    from harness.analysis.promotion import perhaps_worse
+
     _print(
-        run=run_id,
+        run=data.run.id,
         values=[
             {
                 "machine": each.machine_key,
@@ -68,7 +78,11 @@ def print_changes(changes: "BaselineChanges", *, run_id: str, unknown: Sequence[
             {"arm": each.arm.arm_id, "added": each.added, "differences": [str(one) for one in each.differences]}
             for each in changes.reference
         ],
-        left_as_it_is=list(unknown),
+        left_as_it_is=list(promotion.unknown),
+        undecided=[
+            {"scenario_id": each.scenario_id, "metric": each.metric, "change": each.change, "tolerance": each.tolerance}
+            for each in perhaps_worse(data.verdicts, promotion.scenario_ids)
+        ],
     )
 
 

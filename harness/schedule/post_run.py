@@ -33,7 +33,7 @@ from harness.schedule.history_findings import Tested
 from harness.schedule.job import Job
 from harness.schedule.notifiers import Line, Message
 from harness.schedule.outbox import Outbox
-from harness.schedule.promotion import refusal
+from harness.schedule.promotion import note_refusal, refusal
 from harness.schedule.retention import Retention
 from harness.store.errors import AwayError
 from harness.store.rows import SeriesPoint
@@ -291,9 +291,9 @@ class PostRunActions:
     def _promote(self, data: RunData, job: Job) -> None:
         if job.promote == "never":
             return
-        why_not = refusal(data, self.journal.alerts(data.run.machine.key), policy=job.promote)
-        if why_not:
+        if why_not := refusal(data, self.journal.alerts(data.run.machine.key)):
             self.say(f"{data.run.id} is not promoted: {why_not}")
+            note_refusal(self.journal, data.run.id, why_not)
         else:
             self.say(f"{data.run.id} is promoted: {self.promote(data)} baseline files changed")
 

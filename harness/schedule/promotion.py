@@ -4,28 +4,26 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.analysis.promotion import Acceptance, FindSource, promotion_of
-from harness.core.records.run import RunData, RunStatus
+from harness.analysis.promotion import Acceptance, FindSource, promotion_of, why_not_clean
+from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertKind
-from harness.core.records.verdict import VerdictKind
 from harness.store.baselines import accept, list_machines
+from harness.store.schedule_log import ScheduleLog
 
 REASON = "promoted by the schedule: nothing regressed, failed or was missing"
-KEEPS_BACK = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
 
 
-def refusal(data: RunData, alerts: Sequence[Alert], *, policy: str) -> str:
-    """Why a run is not promoted by its job's policy, or "" if it is."""
-    if policy != "clean":
-        return "the job does not promote runs"
-    if data.run.status is not RunStatus.COMPLETE:
-        return f"the run is {data.run.status.value}"
-    if worse := [verdict for verdict in data.verdicts if verdict.kind in KEEPS_BACK and verdict.gates]:
-        return f"{len(worse)} metrics are {worse[0].kind.value} or worse"
+def refusal(data: RunData, alerts: Sequence[Alert]) -> str:
+    """Why a job that promotes clean runs does not promote a run, or "" if it does."""
     open_ = [each for each in alerts if each.closed_at is None and each.kind is AlertKind.REGRESSION]
-    if open_:
-        return f"a regression is open since run {open_[-1].run_id}"
-    return ""
+    return why_not_clean(data) or (f"a regression is open since run {open_[-1].run_id}" if open_ else "")
+
+
+def note_refusal(journal: ScheduleLog, run_id: str, why: str) -> None:
+    """Say with the due time that made a run why it is not promoted; once, however often it is asked for."""
+    fire, note = journal.fire_of_run(run_id), f"not promoted: {why}"
+    if fire and fire.outcome and fire.outcome.measured and note not in fire.reason:
+        journal.change(fire.key, reason="; ".join(filter(None, (fire.reason, note))))
 
 
 def promote_run(data: RunData, baselines: Path, find_source: FindSource, *, project: Path) -> int:

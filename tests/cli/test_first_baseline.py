@@ -1,11 +1,12 @@
 """What one accepted run decides, through the command: memory repeats, times do not."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Command
+from tests.conftest import Command, Laboratory
 
 RUN = ("run", "--engine", "scripted", "--model", "scripted", "-k", "chars-12 or load", "--launches", "3",
        "--blocks", "3")  # fmt: skip
@@ -68,3 +69,26 @@ def test_a_run_with_the_accepted_values_points_to_neither_side(here: Command) ->
     assert "symmetry" not in again.stdout
     slower = here(*whole, "--replay", "never", "--script", "pace=1.03")
     assert "symmetry: 8 of 8 scenarios point to the worse" in slower.stdout
+
+
+def test_undecided_slowdown_is_named_when_a_person_accepts_it_and_not_accepted_by_a_program(
+    here: Command, tmp_path: Path
+) -> None:
+    lab = Laboratory(tmp_path)
+    lab.promote(lab.run(script="noise=0.01").data)
+    (tmp_path / "pyproject.toml").write_text("")
+    data = lab.run(script="noise=0.01,pace=1.32", replay="never", **{"gate-metrics": "latency"}).data
+    clean = here("baseline", "promote", "--clean")
+    assert (clean.returncode, clean.stderr) == (0, "")
+    assert clean.stdout.startswith(f"{data.run.id} is not promoted: latency of scripted.cpu.tdefault/whole/")
+    assert clean.stdout.endswith(" (and 1 more)\n")
+    left = json.loads(here("baseline", "promote", "--clean", "--json").stdout)
+    assert clean.stdout == f"{data.run.id} is not promoted: {left['not_promoted']}\n"
+    undecided = json.loads(here("baseline", "diff", "--json").stdout)["undecided"]
+    assert [each["metric"] for each in undecided] == ["latency", "latency"]
+    assert all(each["change"]["point"] > each["tolerance"] > 0 for each in undecided)
+    told = [f"not known to be unchanged: latency of {each['scenario_id']} is undecided at +" for each in undecided]
+    assert all(sentence in here("baseline", "diff").stdout for sentence in told)
+    only = here("baseline", "promote", "--only", "*/chars-12/*").stdout
+    assert [sentence in only for sentence in told] == ["chars-12/" in sentence for sentence in told]
+    assert f"accepted {data.run.id}" in only
