@@ -190,6 +190,7 @@ class TestMeasuring:
         assert not (pytester.path / ".kokoro-bench").exists()
 
 
+@pytest.mark.usefixtures("no_pages")
 class TestReplay:
     @pytest.fixture
     def replayed(self, session: Session, pytester: pytest.Pytester) -> Path:
@@ -236,6 +237,7 @@ class TestReplay:
         session("--benchmark-disable").assert_outcomes(passed=3, deselected=3)
 
 
+@pytest.mark.usefixtures("no_pages")
 class TestFailing:
     def test_a_missed_target_fails_its_test_with_the_figure(self, session: Session) -> None:
         result = session("--targets=rtf=0.1", "-k", "chars-60")
@@ -326,6 +328,7 @@ class TestRefusals:
         assert session("-n", "1", "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
+@pytest.mark.usefixtures("no_pages")
 class TestOwnAssertions:
     """A suite is pytest: what it asserts by itself counts as well."""
 
@@ -351,6 +354,7 @@ class TestOwnAssertions:
         result.stdout.fnmatch_lines([f"test failed: {SHORT}: AssertionError: too slow for me"])
 
 
+@pytest.mark.usefixtures("no_pages")
 class TestTableOnly:
     QUIET = ("--table-only", "-qq", "--tb=no", "-rN")
 
