@@ -17,6 +17,7 @@ COMMON: Mapping[ExitCode, str] = MappingProxyType({
 
 _NOT_MEASURED = "something could not be measured validly; what could be is stored"
 _STORED = "ended by Ctrl-C or SIGTERM; finished blocks are stored"
+_EARLIER = "ended by Ctrl-C or SIGTERM before it served"
 
 OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
     "run": {
@@ -88,8 +89,8 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.UNDECIDED: "inconclusive, where --require answer asks for a decision",
         ExitCode.INTERRUPTED: _STORED,
     },
-    "serve": {ExitCode.OK: "ended by Ctrl-C or SIGTERM, after the answers in progress"},
-    "mock-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM"},
+    "serve": {ExitCode.OK: "ended by Ctrl-C or SIGTERM, after the answers in progress", ExitCode.INTERRUPTED: _EARLIER},
+    "mock-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM", ExitCode.INTERRUPTED: _EARLIER},
     "doctor": {
         ExitCode.OK: "valid measurements are possible",
         ExitCode.MEASUREMENT: "nothing valid can be measured on this machine",

@@ -58,6 +58,7 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
 
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
+    from reports.text.choices import brief
 
     table = PlainTable(
         "run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "waived", "missed"
@@ -66,7 +67,7 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
         started = datetime.fromtimestamp(row.started_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
         counts = (row.blocks, row.invalid, row.regressed, row.waived, row.missed)
         cells = ("–" if count is None else str(count) for count in counts)
-        table.add_row(row.id, started, row.status.value, row.selection, row.machine_key, *cells)
+        table.add_row(row.id, started, row.status.value, brief(row.selection), row.machine_key, *cells)
     make_console().print(table)
 
 

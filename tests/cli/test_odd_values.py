@@ -7,6 +7,7 @@ import pytest
 
 from tests.cli.test_bad_input import refused
 from tests.conftest import Command
+from tests.engines.http.test_engine import answering, says
 
 SECTION = '[tool.kokoro-bench]\nengine = "scripted"\n'
 RUN = ("run", "--engine", "scripted", "--launches", "1", "--blocks", "2", "-k", "test_whole", "--text", "chars-12")
@@ -56,3 +57,21 @@ def test_a_limit_below_a_megabyte_and_a_single_arm_are_said_as_they_are(here: Co
     (note,) = [line for line in ended.stdout.splitlines() if line.startswith("memory: ")]
     assert "the workers of 1 arm need about " in note
     assert "the limit is 1 MB (--workers-memory)" in note
+
+
+def test_bytes_that_are_no_http_are_quoted_in_a_few_words(here: Command) -> None:
+    with answering(says(b"\0\xff" * 2_000 + b"\r\n\r\n")) as url:
+        ended = here("validate", "--url", url, "--budget", "2s", "--launches", "1")
+    assert ended.returncode == 3, ended.stderr
+    (line,) = [line for line in ended.stdout.splitlines() if "does not answer in HTTP: " in line and "launch 1" in line]
+    assert line.endswith(
+        "does not answer in HTTP: illegal status line: bytes 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff"
+    )
+
+
+def test_a_text_of_many_words_does_not_fill_the_list_of_runs(here: Command) -> None:
+    ended = here(
+        "run", "--engine", "scripted", "--launches", "1", "--blocks", "1", "-k", "whole", "--say", "word " * 900
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert here("runs", "list").stdout.count("word") < 30

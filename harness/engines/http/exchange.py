@@ -6,6 +6,7 @@ alike. h11 returns every part of a body as it arrives and joins none.
 
 import json
 import zlib
+from ast import literal_eval
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -295,8 +296,8 @@ class Exchange:
         if ended:
             return self._cut("the connection was closed")
         if self.answer.status:
-            return self._cut(f"the body breaks HTTP's rules ({error})")
-        return EndpointFault(Fault.NOT_HTTP, f"{self.address.text} does not answer in HTTP: {error}")
+            return self._cut(f"the body breaks HTTP's rules ({_words(error)})")
+        return EndpointFault(Fault.NOT_HTTP, f"{self.address.text} does not answer in HTTP: {_words(error)}")
 
     def _cut(self, how: str) -> EndpointFault:
         if not self.answer.status:
@@ -330,3 +331,10 @@ def _split(audio: "NDArray[np.float32]", pending: list[tuple[int, int]], end_ns:
             done += piece
     if done < len(audio):
         yield AudioChunk(at_ns=end_ns, audio=audio[done:])
+
+
+def _words(error: h11.RemoteProtocolError) -> str:
+    """What h11 says, with the beginning of the bytes that it quotes whole and as Python writes them."""
+    message, quoted, rest = str(error).partition("bytearray(")
+    literal = rest.removesuffix(")")
+    return f"{message}{excerpt(literal_eval(literal))}" if quoted else message
