@@ -8,6 +8,7 @@ HERE = Path(__file__).parent
 LONGEST_FIRST = (
     "docs/test_task_pages.py",
     "cli/test_replay_of_commits.py",
+    "reports/test_browser.py",
     "runner/test_pytest_plugin.py",
     "cli/test_waiting_duel.py",
     "schedule/test_survival.py",
@@ -37,7 +38,6 @@ LONGEST_FIRST = (
     "known_answers/test_private_folder.py",
     "runner/test_replay.py",
     "cli/test_confirm.py",
-    "reports/test_browser.py",
     "cli/test_run_intervals.py",
     "cli/test_run.py",
     "models/replica/test_through_kokoro_onnx.py",

@@ -34,7 +34,7 @@ WIDTHS = (1280, 390)
 PAPER = 1030
 """Pixels across A4 paper that lies on its side, within the margins of the style sheet."""
 SINGLE = ("single.html", "hostile.html", "failed.html", "compare.html", "wide/trends.html")
-SPOKEN = ("spoken.html", "one-variant.html", "variant.html")
+SPOKEN = ("spoken.html", "variants.html", "variant.html")
 WIDE = replace(SMALL, classes=("tiny", "short", "medium", "long", "page", "chapter"), launches=1, blocks=2)
 """As many texts as the nightly selection has."""
 ARGUMENTS = (
@@ -90,8 +90,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, hostile: RunData, all_failed
 
 
 def spoken_pages(directory: Path) -> None:
-    """Runs whose speech was judged, one scenario of each as broken: twelve variants, and one with its scenario."""
-    for number in (12, 1):
+    """Runs whose speech was judged, one scenario of each as broken: of many and few variants, and that of one."""
+    for number, name in ((12, "spoken.html"), (3, "variants.html"), (1, "variant.html")):
         data = spoken_run({f"kokoro-v1.0-dq-variant-{each}": 0.03 * each for each in range(number)})
         last = data.run.scenarios[-1]
         wrong = reading(last, transcript="A quick box " + "x" * 300, words=EditCounts(reference=13, substituted=12))
@@ -100,15 +100,13 @@ def spoken_pages(directory: Path) -> None:
         levels = {each.arm.model.name: -20.0 for each in data.run.scenarios[2:] if each.arm.model}
         plant(data, folder, levels=levels, readings=(wrong,), verdicts=(broken,))
         if number > 1:
-            write_run_page(data, directory / "spoken.html", context=Context(audio=folder))
+            write_run_page(data, directory / name, context=Context(audio=folder))
             continue
         with open_store(directory / "spoken.sqlite") as store:
             keep(store, data)
             write_site(store, directory / "spoken-site", context=Context(audio=folder))
         (page,) = (directory / "spoken-site" / "scenarios").glob("*variant-0*short*.html")
-        shutil.copy(page, directory / "variant.html")
-        (page,) = (directory / "spoken-site" / "runs").glob("*.html")
-        shutil.copy(page, directory / "one-variant.html")
+        shutil.copy(page, directory / name)
 
 
 def _some(site: Path) -> Iterator[Path]:
@@ -377,7 +375,7 @@ def test_axe_finds_no_serious_violation(browser: Any, pages: dict[str, Path]) ->
     # other page, and in the dark, is what test_light_and_dark_are_both_legible looks at.
     scenario, trend = ([name for name in pages if name.startswith(folder)][-1] for folder in ("scenarios/", "trends/"))
     coloured = {name for name in pages if "/" not in name} - again - {"hostile.html", "spoken.html"} | {scenario, trend}
-    assert coloured > {"index.html", "trends.html", "compare.html", "failed.html", "sound.html", "one-variant.html"}
+    assert coloured > {"index.html", "trends.html", "compare.html", "failed.html", "sound.html", "variants.html"}
     looked_at = {name: file for name, file in pages.items() if name not in again}
     for name, page in each_page(browser, looked_at, bypass=True):
         page.evaluate(axe)
