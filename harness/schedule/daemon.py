@@ -36,10 +36,7 @@ BUSY_AGAIN_S: Final = 15.0
 SEEN_S: Final = 20.0
 """Interval (s) at which the scheduler reports to the store."""
 KILL_AFTER_S: Final = 20.0
-"""A run that has not ended this long (s) after the request to end is killed.
-
-A run that ends in order judges what it has and writes its page. A service manager kills everything after 30 s.
-"""
+"""A run that has not ended this long (s) after the request to end is killed; a service manager kills all after 30."""
 
 Result = TypeVar("Result")
 
