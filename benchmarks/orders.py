@@ -23,9 +23,9 @@ TIMEOUT_S = 120.0
 
 def engine_of(model: str, *, engine: str = "kokoro", threads: int = 0) -> EngineOrder:
     """An engine with a model of the catalogue."""
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    files = Catalogue().resolve(model, report=print)
+    files = model_catalogue().resolve(model, report=print)
     return EngineOrder(
         engine=engine,
         model_path=str(files.model_path),

@@ -161,9 +161,9 @@ def simulated() -> int:
 
 def same_on_real_workers(pairs: int) -> int:
     """Print how often profiles of real workers name anything where both sides are the same. Return that number."""
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    model = Catalogue().resolve(MODEL)
+    model = model_catalogue().resolve(MODEL)
     arm = Arm(engine="kokoro", model=model.variant, threads=1)
     ours = ArmFiles(model_path=str(model.model_path), voices_path=str(model.voices_path))
     factory = WorkerFactory(start=ProcessHandle, place=lambda _arm: HERE, files=lambda _arm: ours)

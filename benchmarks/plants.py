@@ -156,9 +156,9 @@ def _original() -> "tuple[ModelProto, str]":
     """The model as ONNX reads it, and the path of its voices."""
     import onnx
 
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    found = Catalogue().resolve(MODEL)
+    found = model_catalogue().resolve(MODEL)
     return onnx.load(found.model_path), str(found.voices_path)
 
 

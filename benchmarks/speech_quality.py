@@ -230,12 +230,12 @@ def _reading(line: Mapping[str, Any]) -> SpeechReading:
 
 def _models(given: argparse.Namespace) -> tuple[dict[str, Path], Path]:
     """The files: as given, or from the cache and its sources."""
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
     if given.model and given.voices:
         models, voices = {ORIGINAL: given.model}, given.voices
     else:
-        files = Catalogue().resolve("kokoro-v1.0-int8", report=print)
+        files = model_catalogue().resolve("kokoro-v1.0-int8", report=print)
         models, voices = {ORIGINAL: files.model_path}, files.voices_path
     if given.dequantised:
         models[VARIANT] = given.dequantised

@@ -28,16 +28,16 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print a JSON list instead of a table; sizes are in bytes")
 def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
     """List the models: replicas, public files, and what was quantised from them."""
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
     if as_json:
-        click.echo(json.dumps([asdict(entry) for entry in Catalogue().entries()], indent=2, default=str))
+        click.echo(json.dumps([asdict(entry) for entry in model_catalogue().entries()], indent=2, default=str))
         return
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
 
     table = PlainTable("name", "origin", "here", "size", "SHA-256", "note")
-    for entry in Catalogue().entries():
+    for entry in model_catalogue().entries():
         size = f"{entry.size / 1e6:.1f} MB" if entry.size is not None else "–"
         digest = entry.sha256[:12] if entry.sha256 else "–"
         table.add_row(entry.name, entry.origin, "yes" if entry.present else "no", size, digest, entry.note)
@@ -51,9 +51,9 @@ def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
 def show(name: str, voices: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show a model: files, digest, origin and licences, inputs and outputs, operators, voices."""
     from harness.cli.models import as_lines, described
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    details = described(Catalogue().show(name, voices))
+    details = described(model_catalogue().show(name, voices))
     if as_json:
         click.echo(json.dumps(details, indent=2))
         return
@@ -67,9 +67,9 @@ def show(name: str, voices: Path | None, as_json: bool) -> None:  # noqa: FBT001
 @NAME
 def build(name: str) -> None:
     """Build a replica, or a quantised variant such as replica-u8, into the cache."""
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    files = Catalogue().build(name, report=_say)
+    files = model_catalogue().build(name, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
 
 
@@ -84,8 +84,8 @@ def build(name: str) -> None:
 )
 def fetch(name: str, source: str | None) -> None:
     """Download a public model and its voices, with their digests checked."""
-    from harness.models.catalogue import Catalogue
     from harness.models.obtain import EVERY_SOURCE, Source
+    from harness.plan.model_catalogue import model_catalogue
     from reports.terminal.download_bar import download_bar
 
     sources = (Source(source),) if source else EVERY_SOURCE
@@ -96,7 +96,7 @@ def fetch(name: str, source: str | None) -> None:
         _say(message)
 
     with download_bar(name) as progress:
-        files = Catalogue().obtain(name, sources=sources, progress=progress, report=report)
+        files = model_catalogue().obtain(name, sources=sources, progress=progress, report=report)
     if not reported:
         _say(f"{name}: in the cache")
     click.echo(f"{files.variant.name}: {files.model_path}")
@@ -108,9 +108,9 @@ def fetch(name: str, source: str | None) -> None:
 def verify(name: str, voices: Path | None) -> None:
     """Check a model whole: digest, graph, voices, and a word of valid audio."""
     from harness.core.errors import ModelError
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    found = Catalogue().verify(name, voices)
+    found = model_catalogue().verify(name, voices)
     click.echo(f"{found.model_path} (SHA-256 {found.sha256})")
     for each in found.checks:
         click.echo(f"  {'ok ' if each.passed else 'BAD'}  {each.name}: {each.detail}")
@@ -126,12 +126,11 @@ def verify(name: str, voices: Path | None) -> None:
 @VOICES
 def quantise(name: str, recipe: str, voices: Path | None) -> None:
     """Make a quantised variant of a model, verified to load and to give valid audio."""
-    from harness.models.catalogue import Catalogue
-    from harness.runner.resources import calibration_texts
+    from harness.plan.model_catalogue import model_catalogue
 
     if not recipe:
         raise UsageError("no recipe", where="--recipe", remedy="kokoro-bench models quantise --help")
-    files = Catalogue(calibration_texts=calibration_texts).quantise(name, recipe, voices=voices, report=_say)
+    files = model_catalogue().quantise(name, recipe, voices=voices, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
 
 
@@ -146,9 +145,9 @@ def optimise(name: str, recipe: str, voices: Path | None) -> None:
     operator. slim: simplified by onnxslim. saved, saved-ort: ONNX Runtime's optimised graph (.onnx, .ort), which loads
     faster and runs only with this version of ONNX Runtime, on the CPU provider and on this kind of CPU.
     """
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    files = Catalogue().optimise(name, recipe, voices=voices, report=_say)
+    files = model_catalogue().optimise(name, recipe, voices=voices, report=_say)
     click.echo(f"{files.variant.name}: {files.model_path} ({files.variant.size / 1e6:.1f} MB)")
 
 

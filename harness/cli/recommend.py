@@ -126,12 +126,12 @@ def model_path_of(arm: "Arm") -> str:
 def _files_of(arm: "Arm") -> "ModelFiles | None":
     """The files of an arm's model, by its digest; None if this machine does not have them."""
     from harness.core.errors import ModelError
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
     if arm.model is None:
         return None
     try:
-        catalogue = Catalogue()
+        catalogue = model_catalogue()
         known = catalogue.cache.by_digest(arm.model.sha256)
         files = catalogue.cache.files(known) if known else catalogue.resolve(arm.model.name, build=False)
     except ModelError:

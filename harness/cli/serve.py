@@ -160,17 +160,17 @@ def _check_installed() -> None:
 
 def _files(config: Config) -> "tuple[ModelFiles, Config]":
     """The one model that is served, and the configuration with a voice that its voices file has."""
-    from harness.models.catalogue import Catalogue
     from harness.models.default import default_models
     from harness.models.naming import split_label
     from harness.models.voices import check_voice, voice_or_first
     from harness.plan.config import with_values
+    from harness.plan.model_catalogue import model_catalogue
     from harness.runner.default_models import obtain_models
 
     for name in ("model", "provider", "threads"):
         if len(config[name]) > 1:
             raise UsageError(f"a server has one {name}", where=f"--{name}", remedy="give one; --sessions takes several")
-    catalogue = Catalogue()
+    catalogue = model_catalogue()
     if not config["model"]:
         obtain_models(config, report=lambda message: click.echo(message, err=True))
     name = config["model"][0] if config["model"] else default_models(catalogue.cache).original

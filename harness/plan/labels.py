@@ -51,9 +51,9 @@ def labels(given: Sequence[str]) -> dict[str, str]:
     """
 
     def digest_of(path: Path) -> str:
-        from harness.models.catalogue import Catalogue
+        from harness.plan.model_catalogue import model_catalogue
 
-        return Catalogue().content_digest(path)
+        return model_catalogue().content_digest(path)
 
     return labels_of(given, digest_of)
 

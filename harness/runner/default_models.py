@@ -33,11 +33,11 @@ def obtain_models(
     engine = declaration_of(config["engine"])
     if config["model"] or config["url"] or engine.is_scripted or not engine.takes_models:
         return
-    from harness.models.catalogue import Catalogue
     from harness.models.default import obtain_default
     from harness.models.download import unwatched
+    from harness.plan.model_catalogue import model_catalogue
 
-    if reason := obtain_default(Catalogue(), report=report, progress=progress or unwatched).reason:
+    if reason := obtain_default(model_catalogue(), report=report, progress=progress or unwatched).reason:
         report(REPLICA_NOTE + reason)
 
 

@@ -86,10 +86,9 @@ class Models:
 
     @cached_property
     def _catalogue(self) -> "Catalogue":
-        from harness.models.catalogue import Catalogue
-        from harness.runner.resources import calibration_texts
+        from harness.plan.model_catalogue import model_catalogue
 
-        return Catalogue(calibration_texts=calibration_texts)
+        return model_catalogue()
 
     @property
     def _voices(self) -> Path | None:

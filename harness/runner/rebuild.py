@@ -20,7 +20,7 @@ from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
 from harness.plan.config import Config
-from harness.runner.resources import Reporter, calibration_texts
+from harness.runner.resources import Reporter
 
 COMMIT = 12
 """Characters of a commit hash that identify it."""
@@ -171,12 +171,12 @@ def _with_model(
 
 
 def _model(accepted: ReferenceArm, *, report: Reporter) -> ArmFiles:
-    from harness.models.catalogue import Catalogue
     from harness.models.default import OFFLINE_VARIABLE
     from harness.models.public import BY_NAME, BY_SHA256
+    from harness.plan.model_catalogue import model_catalogue
 
     wanted, name = accepted.subject.model_sha256, accepted.model_name
-    catalogue = Catalogue(calibration_texts=calibration_texts)
+    catalogue = model_catalogue()
     known = catalogue.cache.by_digest(wanted)
     if known is not None and not catalogue.cache.damage(known):
         files = catalogue.cache.files(known)

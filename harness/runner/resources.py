@@ -79,22 +79,14 @@ def model_names(config: Config) -> tuple[str, ...]:
         from harness.engines.scripted import SCRIPTED_MODELS
 
         return tuple(SCRIPTED_MODELS)
-    from harness.models.catalogue import Catalogue
+    from harness.plan.model_catalogue import model_catalogue
 
-    return Catalogue().names()
+    return model_catalogue().names()
 
 
 def prepare_resources(config: Config, *, report: Reporter) -> Resources:
     """The resources of the configured engine."""
     return _scripted() if declaration_of(config["engine"]).is_scripted else _real(config, report)
-
-
-def calibration_texts() -> list[str]:
-    """Sentences for the recipes that calibrate quantisation on realistic inputs."""
-    from harness.plan.corpus import Corpus
-
-    corpus = Corpus()
-    return [utterance.text for name in ("chars-60", "chars-200") for utterance in corpus.variants(name)]
 
 
 @dataclass(kw_only=True)
@@ -119,11 +111,11 @@ class ArtifactResolver:
         """Model and voices for a name of the catalogue, the path of a file, or the label of a configured file."""
         wanted = self._wanted(name)
         if wanted not in self._files:
-            from harness.models.catalogue import Catalogue
             from harness.models.voices import check_voice, voice_or_first
+            from harness.plan.model_catalogue import model_catalogue
 
             voices = Path(self.config["voices"]) if self.config["voices"] else None
-            catalogue = Catalogue(calibration_texts=calibration_texts)
+            catalogue = model_catalogue()
             found = catalogue.resolve(wanted, voices=voices, report=self.report)
             for voice in self.config.voices:
                 default = self.config.origins["voice"] == "default"

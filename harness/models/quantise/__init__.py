@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+VERSION = 2
+"""Counts the changes of our own part of the making, such as the order of the nodes."""
 ROOM = 4
 """Required disk space as a multiple of the parent's size: the tools keep up to three copies besides the result."""
 
@@ -72,6 +74,5 @@ def cache_key(
     """The variant's key in the cache: its bytes depend on the calibration inputs, too, if the recipe takes some."""
     taken = feeds_digest(feeds) if recipe.calibrated else ""
     tools = tool_versions()
-    return derived_key(
-        name, {"parent": parent.variant.sha256, "recipe": recipe.digest(), "tools": tools, "feeds": taken}
-    )
+    fields = {"parent": parent.variant.sha256, "recipe": recipe.digest(), "tools": tools, "feeds": taken}
+    return derived_key(name, {**fields, "version": VERSION})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.models.inspect import nodes_text
 from harness.models.jobs import Quantise
+from harness.models.node_order import write_in_order
 from harness.models.quantise.node_classes import named_nodes
 from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
 from harness.models.standard_operators import write_out_file
@@ -54,6 +55,7 @@ def quantise_file(job: Quantise) -> dict[str, float | str]:
         _half(source, target)
     else:
         _blocks(source, target, recipe)
+    write_in_order(target)
     return {
         "nodes": nodes_text(Path(job.source), target),
         "converted": converted(target, recipe.method),
