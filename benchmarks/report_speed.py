@@ -198,10 +198,6 @@ def _sizes(site: Path) -> None:
     print(f"largest page {largest.relative_to(site)}: {pages[largest] / 1e6:.2f} MB")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 _TRIES = 5
 _ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 _COMPLETE = """() => new Promise(done => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))"""
@@ -227,3 +223,7 @@ def index_complete(page: Path) -> str:
         browser.close()
     keep("index complete in Chromium", median(times), "s", most=1)
     return f"complete after {median(times):.2f} s (median of {_TRIES}, the slowest {max(times):.2f} s)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,6 @@
 """The project's own benchmarks through their command: one table, and a history that grows by each call."""
 
+import ast
 import json
 import os
 import re
@@ -51,3 +52,15 @@ def test_figures_end_in_a_table_and_in_a_history(tmp_path: Path) -> None:
     assert "2 calls" in text
     assert re.search(rf"<b>{newest:.4g} ms</b>", text)
     assert text.count('<path class="line"') == 1
+
+
+def test_every_benchmark_defines_all_before_it_begins() -> None:
+    bodies = {file.name: ast.parse(file.read_text()).body for file in (ROOT / "benchmarks").glob("*.py")}
+    begins = [
+        (name, len(body) - 1 - place)
+        for name, body in bodies.items()
+        for place, each in enumerate(body)
+        if isinstance(each, ast.If) and "__name__" in ast.dump(each.test)
+    ]
+    assert begins
+    assert [name for name, after in begins if after] == []
