@@ -1,11 +1,12 @@
 """The figures that benchmarks find: kept in a file, an object a line, and shown in one table with their limits."""
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 VARIABLE: Final = "PERF_FIGURES"
 """The environment variable with the file to which `keep` adds a figure. Without it, figures are not kept.
@@ -71,18 +72,10 @@ def keep(
         return
     low, high = interval or (None, None)
     figure = Figure(name=name, value=value, unit=unit, low=low, high=high, most=most, least=least, peers=tuple(peers))
-    with Path(file).open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(asdict(figure)) + "\n")
+    with Path(file).open("ab") as lines:
+        lines.write(msgspec.json.encode(figure) + b"\n")
 
 
 def kept(file: Path) -> list[Figure]:
     """The figures in a file, oldest first."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [from_json(json.loads(line)) for line in lines]
-
-
-def from_json(given: dict[str, object]) -> Figure:
-    """A figure as `asdict` and JSON made it."""
-    peers = given.pop("peers", ())
-    assert isinstance(peers, list)  # noqa: S101 - for the type checker
-    return Figure(**given, peers=tuple((name, value) for name, value in peers))  # type: ignore[arg-type]
+    return msgspec.json.Decoder(Figure).decode_lines(file.read_bytes()) if file.exists() else []

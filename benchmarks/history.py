@@ -4,17 +4,17 @@ The file has a call a line, with its time, machine, revision and figures. The pa
 the machine of the newest one.
 """
 
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from markupsafe import Markup
 
-from benchmarks.figures import Figure, from_json, shortly
+from benchmarks.figures import Figure, shortly
+from harness.schedule.triggers import moment
 from reports.charts.timelines import Event, trend
 from reports.pages.rendering import render, write
 from reports.text.format import day
@@ -56,21 +56,18 @@ class Line:
 def add(file: Path, call: Call) -> None:
     """Add a call to the file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as lines:
-        lines.write(json.dumps(asdict(call)) + "\n")
+    with file.open("ab") as lines:
+        lines.write(msgspec.json.encode(call) + b"\n")
 
 
 def read(file: Path) -> list[Call]:
     """Every call in the file, oldest first. A line that a kill cut short is left out and reported."""
-    found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    found, decoder = [], msgspec.json.Decoder(Call)
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         try:
-            given = json.loads(line)
-        except ValueError:
-            sys.stderr.write(f"{file}: line {number} is not whole and is left out\n")
-            continue
-        figures = {name: [from_json(each) for each in every] for name, every in given.pop("figures").items()}
-        found.append(Call(**given, figures=figures))
+            found.append(decoder.decode(line))
+        except msgspec.DecodeError as error:
+            sys.stderr.write(f"{file}: line {number} is not whole and is left out: {error}\n")
     return found
 
 
@@ -107,10 +104,6 @@ def _line(calls: Sequence[Call], benchmark: str, name: str) -> Line:
         met=newest.met,
         peers=", ".join(f"{peer} {shortly(value)} {newest.unit}" for peer, value in newest.peers),
         chart=chart,
-        first=_moment(found[0][0]),
-        last=_moment(found[-1][0]),
+        first=moment(found[0][0].at),
+        last=moment(found[-1][0].at),
     )
-
-
-def _moment(call: Call) -> str:
-    return datetime.fromtimestamp(call.at, tz=UTC).strftime("%Y-%m-%d %H:%M")

@@ -72,12 +72,12 @@ def test_a_manager_may_ask_twice_and_a_person_is_heard_again() -> None:
         ask()
 
 
-def importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: int) -> str:
-    """The name of a module that sends a SIGTERM, or more, before its last statement."""
-    name = f"asks_{asks}"
+def importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: int, number: int = signal.SIGTERM) -> str:
+    """The name of a module that sends a signal, or more, before its last statement."""
+    name = f"asks_{asks}_{int(number)}"
     (tmp_path / f"{name}.py").write_text(
         "import os, signal, time\n"
-        f"for _ in range({asks}):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.05)\n"
+        f"for _ in range({asks}):\n    os.kill(os.getpid(), {int(number)})\n    time.sleep(0.05)\n"
         "whole = True\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -86,8 +86,13 @@ def importing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, asks: int) -> 
 
 
 @pytest.mark.parametrize("asks", [1, 3])
-def test_an_import_is_never_interrupted(asks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, after = importing(tmp_path, monkeypatch, asks=asks), []
+@pytest.mark.parametrize(
+    ("number", "reason"), [(signal.SIGTERM, "ended by SIGTERM"), (signal.SIGINT, "ended by Ctrl-C")]
+)
+def test_an_import_is_never_interrupted(
+    number: int, reason: str, asks: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, after = importing(tmp_path, monkeypatch, asks=asks, number=number), []
 
     def work() -> None:
         with GracefulShutdown() as ending:
@@ -96,7 +101,7 @@ def test_an_import_is_never_interrupted(asks: int, tmp_path: Path, monkeypatch: 
             threading.Event().wait(10)
             after.append("not ended")
 
-    with pytest.raises(ShutdownRequested, match="ended by SIGTERM"):
+    with pytest.raises(ShutdownRequested, match=reason):
         work()
     assert after == [True, True]
 
