@@ -1,7 +1,7 @@
 """`kokoro-bench serve`: the project's own speech server."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +12,26 @@ from harness.plan.config import Config
 
 if TYPE_CHECKING:
     from harness.engines.pooled.engine import Fallback
+    from harness.engines.pooled.planned_rtf import PlannedRtf
     from harness.engines.protocol import EngineOrder
     from harness.models.files import ModelFiles
     from harness.server.reference.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+AUTO = "auto"
+
+
+class PlannedRtfValue(click.FloatRange):
+    """A real-time factor that segments can be planned for, or `auto`, which is None."""
+
+    name = "ratio or auto"
+
+    def __init__(self) -> None:
+        super().__init__(0.2, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
+        """The number; a usage error for what is neither."""
+        return None if value == AUTO else super().convert(value, param, ctx)
 
 
 @click.command()
@@ -58,11 +73,12 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 )
 @click.option(
     "--planned-rtf",
-    type=click.FloatRange(0.2, 1),
-    default=Plan().rtf,
+    type=PlannedRtfValue(),
+    default=AUTO,
     show_default=True,
-    metavar="RATIO",
-    help="real-time factor up to which no segment is late; the lower, the faster segments grow",
+    metavar="RATIO|auto",
+    help="real-time factor up to which no segment is late; the lower, the faster segments grow. "
+    f"auto: measured at the warm-up; without one, {Plan().rtf:g}",
 )
 @click.option(
     "--concurrency", type=click.IntRange(1), default=32, show_default=True, metavar="COUNT", help="concurrent requests"
@@ -103,6 +119,7 @@ def serve(
     host: str,
     port: int,
     sessions: str,
+    planned_rtf: float | None,
     warm_up: bool,
     **given: float,
 ) -> None:
@@ -123,8 +140,10 @@ def serve(
     if broken := importable.failure():
         raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
     switch = "on" if warm_up else "off"
-    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl", "first", "planned_rtf")}
+    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl", "first")}
     options = {"sessions": sessions, "warm_up": switch, **of_engine}
+    if planned_rtf is not None:
+        options["planned_rtf"] = f"{planned_rtf:g}"
     service = _service(config, files, options, given)
     listening = bind(host, port)
     if host not in LOOPBACK:
@@ -187,6 +206,7 @@ def _files(config: Config) -> "tuple[ModelFiles, Config]":
 def _service(config: Config, files: "ModelFiles", options: dict[str, str], limits: dict[str, float]) -> "Service":
     from harness.core.clock import SystemClock
     from harness.engines.pooled.engine import Opened, open_synthesizer, read_settings
+    from harness.engines.pooled.planned_rtf import RtfSource
     from harness.engines.pooled.synthesizer import NoStages
     from harness.engines.speech import EngineRefusal
     from harness.server.reference.service import Announce, Service
@@ -211,12 +231,13 @@ def _service(config: Config, files: "ModelFiles", options: dict[str, str], limit
     limited = Settings(
         voice=config["voice"],
         warm_up=settings.warm_up,
+        rtf_source=RtfSource.GIVEN if "planned_rtf" in options else RtfSource.MEASURED,
         concurrency=int(limits["concurrency"]),
         per_client=int(limits["per_client"]),
         max_characters=int(limits["max_characters"]),
         drain_s=limits["drain"],
     )
-    return Service(limited, open_synthesizer=open_it, clock=clock, announce=_announce)
+    return Service(limited, open_synthesizer=open_it, clock=clock, announce=_announce, announce_rtf=_announce_rtf)
 
 
 def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "EngineOrder":
@@ -234,6 +255,10 @@ def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "Eng
         session_options={**dict(config["session-options"]), **options},
         seed=config["seed"],
     )
+
+
+def _announce_rtf(planned: "PlannedRtf") -> None:
+    click.echo(planned.sentence())
 
 
 def _announce(fallback: "Fallback") -> None:

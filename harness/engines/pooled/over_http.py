@@ -22,6 +22,7 @@ from harness.engines.http.engine import EndpointEngine
 from harness.engines.http.engine import start as connect
 from harness.engines.http.target import Target
 from harness.engines.pooled.options import CLIENT_OPTIONS, SERVED_OPTIONS
+from harness.engines.pooled.splitter import Plan
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 from harness.engines.started.command import PORT, ServerCommand
@@ -154,7 +155,8 @@ def _arguments(order: EngineOrder) -> list[str]:
         "--provider", order.provider, "--threads", str(order.threads), "--seed", str(order.seed),
         "--sessions", ours.get("sessions", "1"),
         "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
-        *(f"--{name.replace('_', '-')}={ours[name]}" for name in ("first", "planned_rtf") if name in ours),
+        # Not measured at the start: the audio of an arm does not depend on the machine.
+        "--first", ours.get("first", f"{Plan().first}"), "--planned-rtf", ours.get("planned_rtf", f"{Plan().rtf:g}"),
         "--warm-up" if ours.get("warm_up", "on") == "on" else "--no-warm-up",
     ]  # fmt: skip
     for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):

@@ -40,6 +40,15 @@ class SessionState:
     running: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed(Generic[Result]):
+    """A job of a warm-up that has run: its load, how long it took, and its result."""
+
+    load: float
+    seconds: float
+    result: Result
+
+
 @dataclass(slots=True, order=True)
 class _Job(Generic[Order, Result]):
     due: float
@@ -106,24 +115,30 @@ class Pool(Generic[Order, Result]):
             self._changed.notify_all()
         return future
 
-    def warm_up(self, orders: Sequence[tuple[Order, float]], *, go_on: Callable[[], bool] = lambda: True) -> None:
+    def warm_up(
+        self, orders: Sequence[tuple[Order, float]], *, go_on: Callable[[], bool] = lambda: True
+    ) -> list[list[Timed[Result]]]:
         """Run each order (with its load) on every session, all sessions in parallel, so that their costs are known.
 
-        No order is begun once `go_on` returns False. Raises what a session raises. Submit nothing else meanwhile.
+        Return the runs of each session. No order is begun once `go_on` returns False. Raises what a session raises.
+        Submit nothing else meanwhile.
         """
         failures: list[Exception] = []
+        timed: list[list[Timed[Result]]] = [[] for _ in self._sessions]
 
-        def run(session: _Session[Order, Result]) -> None:
+        def run(session: _Session[Order, Result], runs: list[Timed[Result]]) -> None:
             try:
                 for order, load in takewhile(lambda _: go_on(), orders):
                     start = self._now()
-                    session.run(order)
-                    session.cost.observe(load, self._now() - start)
+                    result = session.run(order)
+                    runs.append(Timed(load=load, seconds=self._now() - start, result=result))
+                    session.cost.observe(load, runs[-1].seconds)
             except Exception as error:  # noqa: BLE001 - the caller receives whatever a session raises
                 failures.append(error)
 
         threads = [
-            threading.Thread(target=run, args=(session,), name=f"warm-up {session.name}") for session in self._sessions
+            threading.Thread(target=run, args=(session, runs), name=f"warm-up {session.name}")
+            for session, runs in zip(self._sessions, timed, strict=True)
         ]
         for thread in threads:
             thread.start()
@@ -131,6 +146,7 @@ class Pool(Generic[Order, Result]):
             thread.join()
         if failures:
             raise failures[0]
+        return timed
 
     def backlog_s(self) -> float:
         """Predicted seconds until all waiting and running jobs are done, shared evenly by the sessions."""

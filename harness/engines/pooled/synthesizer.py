@@ -16,7 +16,7 @@ from harness.core.records.repetition import EngineCounters
 from harness.engines.kokoro.engine import BLEND, SAMPLE_RATE, blended
 from harness.engines.languages import spoken_language
 from harness.engines.pooled.cache import Cache, CacheState, Source
-from harness.engines.pooled.pool import Pool
+from harness.engines.pooled.pool import Pool, Timed
 from harness.engines.pooled.router import CostModel
 from harness.engines.pooled.splitter import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, Plan, split_phonemes
 from harness.engines.protocol import Stages
@@ -147,7 +147,8 @@ class Synthesizer:
         plan: Plan = Plan(),  # noqa: B008 - it is immutable
     ) -> None:
         self._kokoro = sessions[0][1]
-        self._plan = plan
+        self.plan = plan
+        """How texts are split. A server sets it after its warm-up, before the first text."""
         self._made_by = made_by
         self._clock = clock
         self._stages = stages
@@ -199,7 +200,7 @@ class Synthesizer:
         style = self._style(request.voice)
         keys = [
             SegmentKey(made_by=self._made_by, phonemes=phonemes, voice=request.voice, speed=request.speed)
-            for phonemes in split_phonemes(self._phonemes(request), self._plan)
+            for phonemes in split_phonemes(self._phonemes(request), self.plan)
         ]
         if not keys:
             raise SpeechFailure("there is nothing to speak: the text gives no phonemes", fault="no-phonemes")
@@ -227,14 +228,16 @@ class Synthesizer:
         """Seconds on the clock."""
         return self._clock.now_ns() / 1e9
 
-    def warm_up(self, voice: str, *, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Synthesise two segments on every session, to allocate its memory and to fit its `CostModel`.
+    def warm_up(
+        self, voice: str, *, texts: Sequence[str] = WARM_UP, go_on: Callable[[], bool] = lambda: True
+    ) -> "list[list[Timed[NDArray[np.float32]]]]":
+        """Synthesise `texts` on every session, to allocate its memory and to fit its `CostModel`; the runs of each.
 
         No segment is begun once `go_on` returns False.
         """
         style = self._style(voice)
-        orders = [SegmentRequest(phonemes=self._known(text), style=style, speed=1.0) for text in WARM_UP]
-        self.pool.warm_up([(order, order.load) for order in orders], go_on=go_on)
+        orders = [SegmentRequest(phonemes=self._known(text), style=style, speed=1.0) for text in texts]
+        return self.pool.warm_up([(order, order.load) for order in orders], go_on=go_on)
 
     def close(self) -> None:
         """End the sessions' threads."""

@@ -5,12 +5,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from harness.core.exposition import Exposition, counter, exposed, gauge
 from harness.engines.pooled.engine import Fallback, Opened
+from harness.engines.pooled.planned_rtf import PlannedRtf, RtfSource, warm_up_and_measure
 from harness.server.reference.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -49,7 +50,13 @@ class Service:
     """Everything but HTTP. It belongs to one event loop, except for `drain`, which a signal handler may call."""
 
     def __init__(
-        self, settings: "Settings", *, open_synthesizer: Open, clock: "Clock", announce: Announce = lambda _: None
+        self,
+        settings: "Settings",
+        *,
+        open_synthesizer: Open,
+        clock: "Clock",
+        announce: Announce = lambda _: None,
+        announce_rtf: Callable[[PlannedRtf], None] = lambda _: None,
     ) -> None:
         self.settings = settings
         self.clock = clock
@@ -60,6 +67,8 @@ class Service:
         self.fallbacks: list[Fallback] = []
         self._open = open_synthesizer
         self._announce = announce
+        self._announce_rtf = announce_rtf
+        self._planned: PlannedRtf | None = None
         self._opened: Opened | None = None
         self._clients = Counter[str]()
 
@@ -70,13 +79,27 @@ class Service:
             self._opened = opened
             if self.settings.warm_up:
                 self.reason = "the sessions are being warmed up"
-                await asyncio.to_thread(opened.synthesizer.warm_up, self.settings.voice, go_on=self._starts)
+            self._planned = await asyncio.to_thread(self._warm_up, opened.synthesizer)
         except Exception as error:  # noqa: BLE001 - every failure is reported to the owner of the server
             self.failure = error
             self.state, self.reason = State.FAILED, f"{type(error).__name__}: {error}"
             return
         if self.state is State.STARTING:
             self.state, self.reason = State.READY, ""
+            self._announce_rtf(self._planned)
+
+    def _warm_up(self, synthesizer: "Synthesizer") -> PlannedRtf:
+        """Warm up as the settings say, and plan the segments."""
+        voice, source = self.settings.voice, self.settings.rtf_source
+        if source is RtfSource.MEASURED:
+            found = warm_up_and_measure(synthesizer, voice, go_on=self._starts) if self.settings.warm_up else None
+            if found:
+                synthesizer.plan = replace(synthesizer.plan, rtf=found.planned)
+                return found
+            source = RtfSource.DEFAULT
+        elif self.settings.warm_up:
+            synthesizer.warm_up(voice, go_on=self._starts)
+        return PlannedRtf(planned=synthesizer.plan.rtf, source=source)
 
     def _starts(self) -> bool:
         return self.state is State.STARTING
@@ -142,7 +165,8 @@ class Service:
             report |= {
                 "providers": facts.providers,
                 "packages": dict(facts.packages),
-                "options": dict(facts.options),
+                "options": self._options(),
+                "planned_rtf": self._planned.report() if self._planned else None,
                 "sessions": [asdict(state) for state in synthesizer.pool.states()],
                 "waiting_pieces": synthesizer.pool.waiting,
                 "backlog_s": synthesizer.pool.backlog_s(),
@@ -161,12 +185,17 @@ class Service:
         assert self._opened is not None  # noqa: S101 - for the type checker; an available synthesizer was opened
         return {
             "providers": self._opened.facts.providers,
-            "options": dict(self._opened.facts.options),
+            "options": self._options(),
             "fallbacks": [asdict(each) for each in self.fallbacks],
             "sessions": [asdict(state) for state in pool.states()],
             "waiting_pieces": pool.waiting,
             "backlog_s": pool.backlog_s(),
         }
+
+    def _options(self) -> dict[str, str]:
+        """The options of the sessions, with the planned real-time factor in use."""
+        assert self._opened is not None  # noqa: S101 - for the type checker
+        return dict(self._opened.facts.options) | {"planned_rtf": f"{self._opened.synthesizer.plan.rtf:g}"}
 
     def startup_progress(self) -> dict[str, object]:
         """The steps until the server is ready, and the share of finished steps."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from harness.engines.pooled.planned_rtf import RtfSource
 from harness.server.reference.requests import LONGEST_TEXT
 
 
@@ -13,6 +14,8 @@ class Settings:
     """The voice of the warm-up."""
     warm_up: bool = True
     """Whether to synthesise two segments on every session before the server is ready."""
+    rtf_source: RtfSource = RtfSource.DEFAULT
+    """Where the synthesizer's planned real-time factor comes from. MEASURED: its warm-up measures it."""
     max_characters: int = LONGEST_TEXT
     max_body: int = 1 << 16
     concurrency: int = 32
