@@ -60,7 +60,11 @@ def optimise(
     of it and quantised variants of its original, compares them with MODEL in rounds of paired blocks, judges the speech
     of the leaders, and ends with a duel of the winner against MODEL on texts that the search did not use. It prints the
     model file and code to use it, or that nothing is proven to be better.
+
+    With --engine kokoro-sentences it answers for `serve` too, and prints the winner's command. For ttfa it then streams
+    the audio and tries where texts are split; what stalls never wins.
     """
+    from harness.analysis.advice.serve_command import splits_texts
     from harness.runner.optimise import Wanted
 
     config = _with_model(config, model)
@@ -70,10 +74,12 @@ def optimise(
     base = _base(config)
     if base.model is None or base.url:
         raise UsageError("there is no model to optimise", where="--engine", remedy="an engine that loads a model")
+    streamed = goal == "ttfa" and splits_texts(base.engine)
     wanted = Wanted(
         goal=goal,
         budget_s=config["budget"] or BUDGET_S,
-        changes=changes or _usual(),
+        changes=changes or _usual(streamed=streamed),
+        streamed=streamed,
         effect=size,
         any_quality=quality == ANY,
         resumed=resume,
@@ -96,12 +102,12 @@ def _searched(config: Config, base: "Arm", wanted: "Wanted", *, as_json: bool) -
         click.echo("stopped; --resume continues the search", err=True)
         return int(ExitCode.INTERRUPTED)
     code = _code(found)
-    _print(found)
+    _print(config, found)
     if as_json:
         from harness.cli.search_output import search_json
 
         with redirect_stdout(sys.__stdout__ or sys.stdout):
-            write_output(search_json(found, code=code, **_paths(found)), "-")
+            write_output(search_json(found, code=code, **_uses(config, found)), "-")
     return int(code)
 
 
@@ -124,10 +130,10 @@ def _base(config: Config) -> "Arm":
     return with_model(base, next(iter(labels.values()))) if labels and base.model else base
 
 
-def _usual() -> tuple[str, ...]:
-    from harness.runner.search import DEFAULT_CHANGES
+def _usual(*, streamed: bool) -> tuple[str, ...]:
+    from harness.runner.search import DEFAULT_CHANGES, SPLITS
 
-    return DEFAULT_CHANGES
+    return (*SPLITS, *DEFAULT_CHANGES) if streamed else DEFAULT_CHANGES
 
 
 def _code(found: "Outcome") -> ExitCode:
@@ -140,7 +146,7 @@ def _code(found: "Outcome") -> ExitCode:
     return ExitCode.OK if measured and not failed else ExitCode.MEASUREMENT
 
 
-def _print(found: "Outcome") -> None:
+def _print(config: Config, found: "Outcome") -> None:
     """Print the table of all that was tried, the duel, and the answer with the code to use it."""
     from harness.cli.search_output import print_answer, print_tried
     from reports.terminal.output import print_duel
@@ -148,14 +154,15 @@ def _print(found: "Outcome") -> None:
     print_tried(found)
     if found.duel is not None:
         print_duel(found.duel, candidate=found.winner, reference="current")
-    print_answer(found, **_paths(found))
+    print_answer(found, **_uses(config, found))
 
 
-def _paths(found: "Outcome") -> dict[str, str]:
-    """The winner's model file and code to use it, both "" if nothing is proven."""
-    from harness.cli.recommend import model_path_of, snippet_of
+def _uses(config: Config, found: "Outcome") -> dict[str, str]:
+    """The winner's model file, code to use it and the command that serves it; "" if nothing is proven."""
+    from harness.cli.recommend import model_path_of, serve_command_of, snippet_of
 
     if not found.proven or found.duel is None:
-        return {"model": "", "snippet": ""}
-    arm = found.duel.data.run.scenarios[0].arm
-    return {"model": model_path_of(arm), "snippet": snippet_of(arm)}
+        return {"model": "", "snippet": "", "serve": ""}
+    scenario = found.duel.data.run.scenarios[0]
+    model, snippet = model_path_of(scenario.arm), snippet_of(scenario.arm)
+    return {"model": model, "snippet": snippet, "serve": serve_command_of(scenario, config)}

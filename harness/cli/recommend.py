@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness.analysis.advice.recommend import Recommendation
     from harness.core.records.run import RunData
-    from harness.core.records.scenario import Arm
+    from harness.core.records.scenario import Arm, Scenario
     from harness.models.files import ModelFiles
     from harness.store.runs import RunStore
 
@@ -115,6 +115,18 @@ def snippet_of(arm: "Arm") -> str:
         missing = f"# {arm.model.name}, SHA-256 {arm.model.sha256}, is not in the cache: put its path here\n"
         return missing + snippet(arm, model_path=f"{arm.model.name}.onnx", voices_path="voices.bin")
     return snippet(arm, model_path=str(files.model_path), voices_path=str(files.voices_path))
+
+
+def serve_command_of(scenario: "Scenario", config: Config) -> str:
+    """The command that serves the arm and voice of a scenario; "" if its engine is no part of the reference server."""
+    from harness.analysis.advice.serve_command import serve_command
+
+    arm = scenario.arm
+    if arm.model is None:
+        return ""
+    files = _files_of(arm)
+    model = str(files.model_path) if files and arm.model.origin == "user" else arm.model.name
+    return serve_command(arm, model=model, voices=config["voices"], voice=scenario.voice)
 
 
 def model_path_of(arm: "Arm") -> str:

@@ -89,7 +89,7 @@ def _result(found: "Outcome", name: str) -> str:
     return "not the best"
 
 
-def print_answer(found: "Outcome", *, model: str, snippet: str) -> None:
+def print_answer(found: "Outcome", *, model: str, snippet: str, serve: str) -> None:
     """Print the answer: what to run, or that nothing is proven to be better, with the reason."""
     import click
 
@@ -103,6 +103,9 @@ def print_answer(found: "Outcome", *, model: str, snippet: str) -> None:
         tell(console, f"model file: {model}")
     if snippet:
         click.echo(snippet, nl=False)
+    if serve:
+        tell(console, "as a server:")
+        click.echo(serve)
 
 
 def sentence(found: "Outcome") -> str:
@@ -151,7 +154,7 @@ def _speech(found: "Outcome") -> str:
     return f"{sound.reason} It is recommended because of --quality any."
 
 
-def search_json(found: "Outcome", *, code: ExitCode, model: str, snippet: str) -> bytes:
+def search_json(found: "Outcome", *, code: ExitCode, model: str, snippet: str, serve: str) -> bytes:
     """The result as one JSON object with a line feed. Changes are log-ratios, negative is better."""
     sound = found.sounds.get(found.winner)
     content = {
@@ -159,6 +162,7 @@ def search_json(found: "Outcome", *, code: ExitCode, model: str, snippet: str) -
         "exit_code": int(code),
         "search": found.key,
         "goal": found.wanted.goal,
+        "streamed": found.wanted.streamed,
         "metric": found.search.metric,
         "base": found.search.base.id,
         "budget_s": found.wanted.budget_s,
@@ -167,6 +171,7 @@ def search_json(found: "Outcome", *, code: ExitCode, model: str, snippet: str) -
         "winner": found.winner,
         "model": model,
         "snippet": snippet,
+        "serve": serve,
         "speech": sound.kind.value if sound else "",
         "changes": [
             {

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from harness.analysis.advice.drift import machine_change
 from harness.analysis.advice.recommend import OBJECTIVES, quality_failures
 from harness.analysis.advice.sound import Sound, sound_of
+from harness.analysis.advice.stalls import stalled
 from harness.analysis.finished import Finished
 from harness.analysis.sequential import EARLIEST_BLOCKS
 from harness.core.records.run import RunData, RunStatus
-from harness.core.records.scenario import Arm
+from harness.core.records.scenario import Arm, Mode
 from harness.core.records.verdict import Verdict, VerdictKind
-from harness.metrics.derive import scenario_values
+from harness.metrics.derive import RunValues, scenario_values
 from harness.metrics.metric import Per
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config, with_values
@@ -46,7 +47,7 @@ class Wanted:
     """What is searched for: the goal, the seconds for all of it, the changes besides the models.
 
     `any_quality`: whether an arm may win whose speech is broken or differs. `effect` is the smallest change that the
-    final duel detects, as a ratio.
+    final duel detects, as a ratio. `streamed`: whether audio is requested in chunks, as a server sends it.
     """
 
     goal: str
@@ -55,6 +56,7 @@ class Wanted:
     effect: float
     any_quality: bool = False
     resumed: bool = False
+    streamed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,16 +97,21 @@ class Outcome:
 
     @property
     def unfit(self) -> str:
-        """Why the final duel rules the winner out by its sound; ""."""
-        if self.duel is None or self.wanted.any_quality:
+        """Why the final duel rules the winner out: by its sound, or because it stalled; ""."""
+        if self.duel is None:
             return ""
-        return next(iter(quality_failures(self.duel.data.verdicts).values()), "")
+        data = self.duel.data
+        broken = {} if self.wanted.any_quality else quality_failures(data.verdicts)
+        values = RunValues(data)
+        ours = (each for each in data.run.scenarios if each.arm == data.run.scenarios[0].arm)
+        return next(iter(broken.values()), "") or next(filter(None, (stalled(values.of(each)) for each in ours)), "")
 
 
 def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], None]) -> Outcome:
     """Search, judge and prove. Raises Stopped if it is interrupted, UsageError if there is nothing to try."""
     models = Models(config=config, base=base, report=report)
     key = key_of(base.id, wanted.goal, str(wanted.any_quality), *config["text"], config["language"], *wanted.changes)
+    key = key_of(key, Mode.STREAM.value) if wanted.streamed else key
     runs = SearchRuns(config=with_values(config, {"quality": "off"}), command=COMMAND, key=key, resumed=wanted.resumed)
     if not wanted.resumed and (count := runs.unfinished()):
         report(f"a search with these settings came to no end after {count} runs; --resume would continue it")
@@ -123,6 +130,7 @@ def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], 
         language=config["language"],
         changes=(*made, *wanted.changes),
         ignore_quality=wanted.any_quality,
+        mode=Mode.STREAM if wanted.streamed else Mode.WHOLE,
     )
     budget_s = wanted.budget_s - (time.monotonic() - began)
     found = search.run(runs.measure_round, budget_s=max(budget_s, 1.0), earlier=runs.round_before)
@@ -171,7 +179,9 @@ def _judging_run(outcome: Outcome, some: Sequence[str], models: Models, runs: Se
     for data in runs.before(part, usable=lambda data: data.run.status is not RunStatus.INTERRUPTED):
         if {scenario.arm.id for scenario in data.run.scenarios} == ids:
             return data
-    scenarios = [search.scenario(arm, text) for text in JUDGED_TEXTS for arm in arms]
+    # The audio is the same as when it is streamed, and that of whole texts is kept for each launch.
+    whole = [replace(search.scenario(arm), mode=Mode.WHOLE) for arm in arms]
+    scenarios = [replace(each, text_class=text) for text in JUDGED_TEXTS for each in whole]
     return runs.measure(scenarios, part=part, values={"budget": budget_s, "launches": 1, "blocks": 3})
 
 
@@ -207,6 +217,7 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
         selection=runs.selection("duel"),
         launches=launches_known_here(runs.config),
         profiled=False,
+        mode=search.mode,
     )
     return replace(outcome, duel=finished)
 

@@ -12,6 +12,7 @@ from math import log
 from harness.analysis.advice.additive import against_base
 from harness.analysis.advice.halving import budgets, combined, survivors
 from harness.analysis.advice.recommend import NEGLIGIBLE, quality_failures
+from harness.analysis.advice.stalls import stalled
 from harness.analysis.conclude import loss
 from harness.core.comma_lists import split_list
 from harness.core.errors import UsageError
@@ -31,6 +32,8 @@ DEFAULT_CHANGES = (
     "execution_mode=parallel,inter_threads=2",
 )
 """The session options that are tried by default: each alone, then the best of them together."""
+SPLITS = ("first=24", "first=32", "first=24,planned_rtf=0.6", "first=32,planned_rtf=0.6")
+"""What is tried besides where audio is streamed by an engine that splits texts."""
 
 BASE = ""
 """The base among the changes of a block."""
@@ -122,7 +125,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for changes to `base` that improve `metric` for one text."""
+    """A search for changes to `base` that improve `metric` for one text, requested as `mode` says."""
 
     base: Arm
     metric: str
@@ -131,6 +134,7 @@ class Search:
     language: str = ""
     changes: Sequence[str] = DEFAULT_CHANGES
     ignore_quality: bool = False
+    mode: Mode = Mode.WHOLE
 
     def run(self, measure: Measure, *, budget_s: float, earlier: Earlier = _none) -> Found:
         """Run rounds until one candidate is left. Raises UsageError if there is nothing to try."""
@@ -167,11 +171,9 @@ class Search:
                 found.append(change)
         return found
 
-    def scenario(self, arm: Arm, text: str = "") -> Scenario:
-        """The scenario of an arm with the search's text, or another."""
-        return Scenario(
-            arm=arm, mode=Mode.WHOLE, text_class=text or self.text, voice=self.voice, language=self.language
-        )
+    def scenario(self, arm: Arm) -> Scenario:
+        """The scenario of an arm."""
+        return Scenario(arm=arm, mode=self.mode, text_class=self.text, voice=self.voice, language=self.language)
 
     def _runs(
         self, measure: Measure, changes: Sequence[str], *, seconds: float, number: int, earlier: Sequence[RunData]
@@ -193,18 +195,20 @@ class Search:
         for data in runs:
             # The scenarios of a run have resolved models; their order is that of the scenarios passed to `measure`.
             own = dict(zip(changes, data.run.scenarios[1:], strict=True))
-            unfit |= self._unfit(data, own)
+            values = RunValues(data)
+            unfit |= self._unfit(values, own)
             lost |= _lost(data, own)
-            blocks += _blocks_of(data, changes, self.metric)
+            blocks += _blocks_of(values, changes, self.metric)
         done = Round(runs=tuple(runs), found={}, kept=(), blocks=tuple(blocks), unfit=unfit, lost=lost)
         ratios = _ratios([*before, done])
         found = {each: ratios.get(each) for each in changes}
         kept = survivors({each: value for each, value in found.items() if each not in done.out})
         return replace(done, found=found, kept=kept)
 
-    def _unfit(self, data: RunData, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
-        reasons = quality_failures(() if self.ignore_quality else data.verdicts)
-        return {change: reasons[each.id] for change, each in scenarios.items() if each.id in reasons}
+    def _unfit(self, values: RunValues, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
+        broken = quality_failures(() if self.ignore_quality else values.data.verdicts)
+        reasons = {change: broken.get(each.id) or stalled(values.of(each)) for change, each in scenarios.items()}
+        return {change: reason for change, reason in reasons.items() if reason}
 
     def _together(self, changes: Sequence[str]) -> str:
         return combined(changes, {each: frozenset(settings(each)) for each in changes})
@@ -227,13 +231,12 @@ def _ratios(rounds: Sequence[Round]) -> dict[str, float]:
     return against_base([block for each in rounds for block in each.blocks], base=BASE)
 
 
-def _blocks_of(data: RunData, changes: Sequence[str], metric: str) -> list[dict[str, float]]:
+def _blocks_of(of_run: RunValues, changes: Sequence[str], metric: str) -> list[dict[str, float]]:
     """The blocks of one run: change → ln of the metric's value. What was not valid each time has none."""
-    named = dict(zip((BASE, *changes), data.run.scenarios, strict=True))
+    named = dict(zip((BASE, *changes), of_run.data.run.scenarios, strict=True))
     if metric == SIZE:
         sizes = {each: scenario.arm.model.size for each, scenario in named.items() if scenario.arm.model}
         return [{each: log(size) for each, size in sizes.items() if size}]
-    of_run = RunValues(data)
     values = {each: of_run.of(scenario)[metric] for each, scenario in named.items()}
     return log_values_by_block(
         {each: found for each, found in values.items() if found.counts.valid >= found.counts.attempted}

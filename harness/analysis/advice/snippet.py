@@ -5,16 +5,24 @@ from collections.abc import Mapping
 from harness.core.records.scenario import Arm
 from harness.engines.kokoro.session import LEVELS, MODES
 from harness.engines.option_values import read_switch
+from harness.engines.pooled.options import SENTENCES_OPTIONS
 from harness.engines.providers import find_provider
 from harness.plan.package_sources import PATH
 
 
 def snippet(arm: Arm, *, model_path: str, voices_path: str) -> str:
-    """Python for kokoro-onnx with the arm's packages, model, provider and session options."""
+    """Python for kokoro-onnx with the arm's packages, model, provider and session options.
+
+    What the reference server adds to a session is named in a comment.
+    """
     provider = find_provider(arm.provider)
     name = provider.ort if provider else arm.provider
     packages = " ".join(each.removeprefix(PATH) for each in arm.runtime.requirements)
     lines = [f"# pip install {packages}"] if packages else []
+    served = [f"{name}={value}" for name, value in arm.session_options if name in SENTENCES_OPTIONS]
+    lines += (
+        [f"# {', '.join(served)}: of kokoro-bench serve, which splits texts; this is its session"] if served else []
+    )
     lines += ["import onnxruntime as ort", "from kokoro_onnx import Kokoro", "", "options = ort.SessionOptions()"]
     lines += option_lines(dict(arm.session_options), threads=arm.threads)
     lines += [
