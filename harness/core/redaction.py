@@ -10,9 +10,11 @@ earlier versions are clean as well.
 """
 
 import re
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
+from enum import Enum
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
 
 from harness.core.crash_report import without_users
 from harness.core.file_names import FOLDER, is_file_name, last_part, without_folder
@@ -27,13 +29,13 @@ if TYPE_CHECKING:
 KEPT_ROOTS = ("v1", "v2", "api", "audio", "tts", "status", "health", "dev", "proc", "sys")
 """First parts of paths that name no folder of a user's: of HTTP interfaces, and of the system itself."""
 
-IDS = ("id", "scenario_id", "arm_id", "metric", "reference", "order", "name")
+IDS = ("id", "scenario_id", "arm_id", "metric", "reference", "order", "name", "method")
 """Fields by which records find one another, and names: made of slugs, of stems of files, and of nobody's folders."""
 
 PACKAGE_PATH = "path:"
 """The start of a requirement that is the path of a package."""
 
-FIGURES = ("int", "float", "bool", "int | None", "float | None")
+FIGURES = (int, float, bool, NoneType)
 """Types of fields without text."""
 
 _START = r"(?:~[\w.-]*[\\/]|\.{1,2}[\\/]|[A-Za-z]:[\\/]|\\\\|/)"
@@ -57,11 +59,16 @@ _Record = TypeVar("_Record")
 _Run = TypeVar("_Run", RunData, RunOutline)
 
 
-@lru_cache(maxsize=4096)  # the same reason stands in every repetition that failed alike
 def published_text(text: str) -> str:
-    """A sentence, a message or the end of a log without the user's folders."""
+    """A sentence, a message or the end of a log without the user's folders; `text` itself if it has none."""
     if "/" not in text and "\\" not in text:
         return text
+    found = _without_paths(text)
+    return text if found == text else found
+
+
+@lru_cache(maxsize=4096)  # the same reason stands in every repetition that failed alike
+def _without_paths(text: str) -> str:
     text = _FILE_ADDRESS.sub(lambda match: _name(match[0]), without_users(text))
     text = _QUOTED.sub(lambda match: f"{match[1]}{_name(match[2])}{match[1]}", text)
     return _BARE.sub(lambda match: _name(match[1]), text)
@@ -124,10 +131,11 @@ def _clean(value: Any, *, within: bool = False) -> Any:  # noqa: ANN401 - whatev
         return published_text(value) if type(value) is str else value
     if isinstance(value, tuple):
         return _items(value, within=within)
-    if isinstance(value, Scenario):
-        return replace(value, arm=_arm(value.arm))
     if isinstance(value, Arm):
         return _arm(value)
+    if isinstance(value, Scenario):
+        arm = _arm(value.arm)
+        return value if arm is value.arm else replace(value, arm=arm)
     return _fields(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
@@ -154,20 +162,31 @@ def _fields(value: Any) -> Any:  # noqa: ANN401 - any dataclass
 @cache
 def _telling(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any dataclass
     """The fields of a record that may hold a text: a site of a thousand runs has a million that cannot."""
-    kinds = {field.name: getattr(field.type, "__name__", str(field.type)) for field in fields(kind)}
-    return tuple(name for name, type_name in kinds.items() if name not in IDS and type_name not in FIGURES)
+    return tuple(name for name, its in get_type_hints(kind).items() if name not in IDS and _may_tell(its))
+
+
+def _may_tell(kind: Any) -> bool:  # noqa: ANN401 - any type
+    """Whether a value of this type may hold a text. Text enumerations do not: their values are ours."""
+    if is_dataclass(kind):
+        return bool(_telling(cast("Hashable", kind)))
+    if isinstance(kind, type) and issubclass(kind, (*FIGURES, Enum)):
+        return False
+    parts = [each for each in get_args(kind) if each is not Ellipsis]
+    return not parts or any(map(_may_tell, parts))
 
 
 def _arm(arm: Arm) -> Arm:
     """An arm of the same id: what is cleaned of its options is what its id leaves out."""
-    runtime = replace(arm.runtime, requirements=tuple(map(_requirement, arm.runtime.requirements)))
-    if arm.url:
-        return replace(arm, runtime=runtime)
-    options = (
-        tuple((key, without_folder(value)) for key, value in some)
-        for some in (arm.provider_options, arm.session_options)
-    )
-    return replace(arm, runtime=runtime, provider_options=next(options), session_options=next(options))
+    requirements = tuple(map(_requirement, arm.runtime.requirements))
+    changed: dict[str, Any] = {}
+    if requirements != arm.runtime.requirements:
+        changed["runtime"] = replace(arm.runtime, requirements=requirements)
+    for name in () if arm.url else ("provider_options", "session_options"):
+        old = getattr(arm, name)
+        new = tuple((key, without_folder(value)) for key, value in old)
+        if new != old:
+            changed[name] = new
+    return replace(arm, **changed) if changed else arm
 
 
 def _requirement(requirement: str) -> str:

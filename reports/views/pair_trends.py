@@ -26,10 +26,12 @@ def pair_trend(runs: Sequence[PastRun], place: int, *, title: str, events: Seque
     A run of the accepted subject has the ratio 1 without a measurement. Over acceptances the ratios are linked to the
     first reference (`harness.analysis.changepoints.chain`).
     """
+    replayed = sum(place in run.ratios for run in runs)
+    if not replayed:
+        return NO_PAIRS
     found = chains([run.point(place, None) for run in runs])
     levels = {at: level for chain in found for at, level in chain.items()}
-    replayed = sum(place in run.ratios for run in runs)
-    if not replayed or not levels:
+    if not levels:
         return NO_PAIRS
     ratios = [ratio_of(levels[at]) if at in levels else None for at in range(len(runs))]
     low, high = (percent(ratio_of(level) - 1) for level in (min(levels.values()), max(levels.values())))

@@ -127,6 +127,7 @@ def lines(
     columns = Columns(run_index, runs)
     having = columns.having()
     every_day = _days(runs)
+    paired = {place for run in runs for place in run.ratios}
     for place, ((scenario_id, metric), medians) in enumerate(zip(run_index.keys, columns.medians, strict=True)):
         if scenario_id not in names.labels or np.isnan(medians).all():
             continue
@@ -137,8 +138,8 @@ def lines(
         if len(kept) < len(runs):
             its, own, days = medians[kept], _moved(own, kept), _days([runs[index] for index in kept])
         drawn = _trend(names.of(scenario_id), metric, its, own, days, runs[kept[-1]].kind(place))
-        pairs = pair_trend([runs[index] for index in kept], place, title=drawn.title, events=own)
-        trends[key] = replace(drawn, pairs=pairs)
+        own_runs = [runs[index] for index in kept] if place in paired else []
+        trends[key] = replace(drawn, pairs=pair_trend(own_runs, place, title=drawn.title, events=own))
         sparks[key] = _spark(metric, its[-SPARK_RUNS:])
     return Lines(
         trends=trends, sparks=sparks, names=names, events=tuple(event.what for event in shared), span=_span(runs)
@@ -262,7 +263,6 @@ _COLUMNS = 7
 """The maximum number of texts in a table of the overview. More are split into tables of about equal width."""
 HEADLINES = ("ttfa", "rtf", "rss_peak", "load_time", "success_rate")
 """The metrics in the overview of trends, for every model, provider and text."""
-
 
 _ABSENT = Markup("not in the latest run")
 
