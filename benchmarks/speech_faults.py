@@ -13,6 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.speech_facts import first_difference
+from harness.core.records.speech import SpeechKind
+from harness.models.weights import compare_weights
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +35,7 @@ VOICES = (
 )  # fmt: skip
 """The two voices of each text, in turn: four pairs of the same sex and three of both."""
 ORIGINAL = "original"
+ZEROED = "tensor zeroed"
 EVERY_TENTH = 10
 SMALLEST_TENSOR = 256
 _LETTER = re.compile(r"[^\s.,!?;:—…\"ˈˌː]")
@@ -106,11 +111,20 @@ class Synthesis:
         assert rate == RATE  # noqa: S101 - of every Kokoro
         return np.asarray(audio, dtype=np.float32)
 
-    def without_a_tensor(self, number: int) -> "Audio":
-        """Audio of the model with the values of one weight tensor, drawn at random, replaced by zero."""
+    def zeroed(self, number: int) -> Path:
+        """The file of the model with the values of one weight tensor, drawn at random, replaced by zero."""
         path = self._scratch / "zeroed.onnx"
         _zero_one(self.models[ORIGINAL], path, seed=number)
-        return self.speak(number, engine=self.load(path))
+        return path
+
+    def fact(self, kind: str, number: int) -> dict[str, str]:
+        """What a run knows against an audio of a kind without listening: `fact` is what it calls it, or ""."""
+        if kind in PHONEMES:
+            reason = first_difference(PHONEMES[kind](self, number), self.phonemes(number))
+            return {"fact": SpeechKind.DIFFERENT if reason else "", "reason": reason}
+        found = compare_weights(self.zeroed(number), self.models[ORIGINAL])
+        kind_found = SpeechKind.BROKEN if found.lost else SpeechKind.DIFFERENT
+        return {"fact": kind_found if found.text else "", "reason": found.text}
 
 
 SYNTHESISED: Mapping[str, Callable[[Synthesis, int], "Audio"]] = MappingProxyType(
@@ -119,13 +133,20 @@ SYNTHESISED: Mapping[str, Callable[[Synthesis, int], "Audio"]] = MappingProxyTyp
         "reloaded": lambda by, number: by.speak(number, engine=by.load(by.models[ORIGINAL])),
         "dequantised": lambda by, number: by.speak(number, engine=by.engine("dequantised")),
         "1 % faster": lambda by, number: by.speak(number, speed=1.01),
-        "phonemes dropped": lambda by, number: by.speak(number, drop(by.phonemes(number))),
+        "phonemes dropped": lambda by, number: by.speak(number, PHONEMES["phonemes dropped"](by, number)),
         "half speed": lambda by, number: by.speak(number, speed=0.5),
-        "British phonemes": lambda by, number: by.speak(number, by.phonemes(number, "en-gb")),
-        "tensor zeroed": lambda by, number: by.without_a_tensor(number),
+        "British phonemes": lambda by, number: by.speak(number, PHONEMES["British phonemes"](by, number)),
+        ZEROED: lambda by, number: by.speak(number, engine=by.load(by.zeroed(number))),
     }
 )
 """Kind → how audio `number` is synthesised."""
+PHONEMES: Mapping[str, Callable[[Synthesis, int], str]] = MappingProxyType(
+    {
+        "phonemes dropped": lambda by, number: drop(by.phonemes(number)),
+        "British phonemes": lambda by, number: by.phonemes(number, "en-gb"),
+    }
+)
+"""Kind → the phonemes that its model gets, where they are not the original's."""
 
 
 def drop(phonemes: str) -> str:
@@ -198,7 +219,11 @@ def _zero_one(model: Path, target: Path, *, seed: int) -> None:
 
     graph = onnx.load(str(model))
     tensors = {each.name: each for each in graph.graph.initializer}
-    large = sorted(name for name, each in tensors.items() if np.prod(each.dims) > SMALLEST_TENSOR)
+    large = sorted(
+        name
+        for name, each in tensors.items()
+        if np.prod(each.dims) > SMALLEST_TENSOR and numpy_helper.to_array(each).any()
+    )
     chosen = tensors[random.Random(f"z{seed}").choice(large)]  # noqa: S311 - a sample, not a secret
     zero = tensors.get(chosen.name.replace("_quantized", "_zero_point")) if "_quantized" in chosen.name else None
     values = numpy_helper.to_array(chosen)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.speech_quality [--count 10] [--folder PLACE] [--no-judge]
 
-`--count` is the number of audios of the original; each fault is planted in every second one. Audio and readings are
-kept in the folder, so a later call continues with a larger count. The judging tools are those of a run; with
-`--no-judge`, the verdict rests on the sound alone. On one core, 200 audios take about two hours.
+`--count` is the number of audios of the original; each fault is planted in every second one. Audio, readings and facts
+are kept in the folder, so a later call continues with a larger count. As in a run, phonemes and weights that differ are
+facts, which need no audio; the judging tools read only what neither a fact nor the sound decides, and with `--no-judge`
+nothing.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from benchmarks.speech_faults import DERIVED, ORIGINAL, RATE, SYNTHESISED, Synthesis, text_of
-from harness.analysis.speech_rule import judge_audio
+from benchmarks.speech_faults import DERIVED, ORIGINAL, PHONEMES, RATE, SYNTHESISED, ZEROED, Synthesis, text_of
+from harness.analysis.speech_rule import Answer, judge_audio, worst_of
 from harness.core.cache_root import default_root
 from harness.core.errors import BenchError
 from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
@@ -42,12 +43,12 @@ VARIANT = "dequantised"
 WRONG_VOICE = "wrong voice"
 MUST_BREAK = (WRONG_VOICE, "phonemes dropped", "second half cut", "sentences swapped", "overflow")
 BRITISH = "British phonemes"
-MUST_DIFFER = ("half speed", BRITISH, "tensor zeroed")
+MUST_DIFFER = ("half speed", BRITISH, ZEROED)
 KINDS = (*UNCHANGED, VARIANT, *MUST_BREAK, *MUST_DIFFER)
 SYNTHESISED_EVERY = {"reloaded": 10, "1 % faster": 10}
 """Kind → of every how many audios one is made; of the others, of every second. A reloaded model repeats each bit."""
-INAUDIBLE_MCD_DB = 0.05
-"""A tensor whose removal moves the audio by less changes nothing audible."""
+WITH_FACTS = (*PHONEMES, ZEROED)
+"""Kinds that a run knows something of without listening."""
 
 
 @dataclass(slots=True)
@@ -55,18 +56,13 @@ class Row:
     """What the audios of a kind were called."""
 
     calls: Counter[SpeechKind] = field(default_factory=Counter)
-    without_judge: Counter[SpeechKind] = field(default_factory=Counter)
-    inaudible: int = 0
+    by_sound: Counter[SpeechKind] = field(default_factory=Counter)
+    facts: int = 0
     judged: int = 0
-
-    @property
-    def total(self) -> int:
-        """The audios that differ audibly."""
-        return self.calls.total() - self.inaudible
 
 
 class Store:
-    """Audio and readings on disk, by kind and number."""
+    """Audio, readings and facts on disk, by kind and number."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -75,6 +71,11 @@ class Store:
         self.readings: dict[tuple[str, int], SpeechReading] = {}
         for line in map(json.loads, lines):
             self.readings[line["kind"], line["number"]] = _reading(line)
+        self._facts = folder / "facts.jsonl"
+        lines = self._facts.read_text(encoding="utf-8").splitlines() if self._facts.exists() else []
+        self.facts: dict[tuple[str, int], Answer | None] = {}
+        for line in map(json.loads, lines):
+            self.facts[line["kind"], line["number"]] = _fact(line)
 
     def audio(self, kind: str, number: int) -> "NDArray[np.float32] | None":
         """The audio of a kind, None if it was not synthesised."""
@@ -102,6 +103,19 @@ class Store:
         with self._readings.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def keep_fact(self, line: Mapping[str, Any]) -> None:
+        """Store one fact, or that there is none."""
+        self.facts[line["kind"], line["number"]] = _fact(line)
+        with self._facts.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def by_sound(self, kind: str, number: int) -> Answer | None:
+        """What an audio is called by its sound alone; None without it."""
+        audio, original = self.audio(kind, number), self.audio(ORIGINAL, number)
+        if audio is None or original is None:
+            return None
+        return judge_audio(compare(audio, original, RATE, perception=False), None, None)
+
 
 def numbers_of(kind: str, count: int) -> range:
     """The audios of a kind: what needs no synthesis of its own is made of every original."""
@@ -110,9 +124,16 @@ def numbers_of(kind: str, count: int) -> range:
 
 
 def plan(count: int) -> Iterator[tuple[str, int]]:
-    """Everything to synthesise, ten originals at a time, so that a stopped calibration has some of each kind."""
+    """Everything to synthesise: the originals, of which the most is made, and the rest of ten of them at a time.
+
+    So a stopped calibration has some of each kind.
+    """
+    for number in numbers_of(ORIGINAL, count):
+        yield ORIGINAL, number
     for begin in range(0, count, 10):
         for kind in SYNTHESISED:
+            if kind == ORIGINAL:
+                continue
             for number in numbers_of(kind, count):
                 if begin <= number < begin + 10:
                     yield kind, number
@@ -126,34 +147,50 @@ def synthesise(store: Store, by: Synthesis, count: int) -> None:
         path = store.path(kind, number)
         if path.exists() or (kind == VARIANT and VARIANT not in by.models):
             continue
-        if kind == BRITISH and by.phonemes(number) == by.phonemes(number, "en-gb"):
-            continue
+        if kind == BRITISH or (kind == ZEROED and store.facts.get((kind, number))):
+            continue  # a fact decides, or both speak alike
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, by.say(kind, number))
         print(f"{kind} {number}", file=sys.stderr)
 
 
+def find_facts(store: Store, by: Synthesis, count: int) -> None:
+    """Find what the store lacks of what a run knows without listening."""
+    store.folder.mkdir(parents=True, exist_ok=True)
+    for kind in WITH_FACTS:
+        for number in numbers_of(kind, count):
+            if (kind, number) not in store.facts:
+                store.keep_fact({"kind": kind, "number": number, **by.fact(kind, number)})
+
+
 def judge(store: Store, runtime: JudgeRuntime, count: int) -> None:
-    """Read what the store has no reading of, in a judging process."""
+    """Read what the sound does not decide, and the originals of that, in a judging process."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
         process = JudgeProcess(runtime.python, words=True)
         try:
-            for kind in (ORIGINAL, *KINDS):
-                for number in numbers_of(kind, count) if kind != WRONG_VOICE else ():
-                    audio = store.audio(kind, number)
-                    if audio is None or (kind, number) in store.readings:
-                        continue
-                    path = Path(scratch) / "audio.npy"
-                    np.save(path, audio)
-                    order = JudgeOrder(audio_path=str(path), sample_rate=RATE, text=text_of(number), words=True)
-                    found = process.judge(order, timeout_s=TIMEOUT_S)
-                    store.keep(
-                        {"kind": kind, "number": number, "judge": runtime.judge, **json.loads(write_line(found))}
-                    )
+            for kind, number in _undecided(store, count):
+                audio = store.audio(kind, number)
+                if audio is None or (kind, number) in store.readings:
+                    continue
+                path = Path(scratch) / "audio.npy"
+                np.save(path, audio)
+                order = JudgeOrder(audio_path=str(path), sample_rate=RATE, text=text_of(number), words=True)
+                found = process.judge(order, timeout_s=TIMEOUT_S)
+                store.keep({"kind": kind, "number": number, "judge": runtime.judge, **json.loads(write_line(found))})
         finally:
             process.close()
+
+
+def _undecided(store: Store, count: int) -> Iterator[tuple[str, int]]:
+    for kind in KINDS:
+        for number in numbers_of(kind, count):
+            found = store.by_sound(kind, number)
+            if found is None or found.kind in (SpeechKind.BROKEN, SpeechKind.EQUIVALENT):
+                continue
+            yield ORIGINAL, number
+            yield (ORIGINAL, number ^ 1) if kind == WRONG_VOICE else (kind, number)
 
 
 def call_all(store: Store, count: int) -> dict[str, Row]:
@@ -162,33 +199,33 @@ def call_all(store: Store, count: int) -> dict[str, Row]:
     for kind in KINDS:
         for number in numbers_of(kind, count):
             audio, original = store.audio(kind, number), store.audio(ORIGINAL, number)
-            if audio is None or original is None:
-                continue
+            fact = store.facts.get((kind, number))
+            answers = [] if fact is None else [fact]
             row = rows.setdefault(kind, Row())
-            figures = compare(audio, original, RATE, perception=False)
-            ours, theirs = store.reading(kind, number), store.reading(ORIGINAL, number)
-            row.calls[judge_audio(figures, ours, theirs).kind] += 1
-            row.without_judge[judge_audio(figures, None, None).kind] += 1
-            mcd = figures["mcd"].value
-            row.judged += ours is not None and theirs is not None
-            row.inaudible += kind == "tensor zeroed" and mcd is not None and mcd < INAUDIBLE_MCD_DB
+            if audio is not None and original is not None:
+                figures = compare(audio, original, RATE, perception=False)
+                ours, theirs = store.reading(kind, number), store.reading(ORIGINAL, number)
+                answers.append(judge_audio(figures, ours, theirs))
+                row.by_sound[judge_audio(figures, None, None).kind] += 1
+                row.judged += ours is not None and theirs is not None
+            if answers and (audio is not None or kind in MUST_DIFFER):
+                row.calls[worst_of(dict(enumerate(answers))).kind] += 1
+                row.facts += fact is not None
     return rows
 
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
     """Lines of Markdown."""
-    heads = ("speech", "n", "judged", *SpeechKind, "demanded", "found", "broken by sound alone")
+    heads = ("speech", "n", "facts", "compared", "judged", *SpeechKind, "demanded", "found", "broken by sound alone")
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     for kind, row in rows.items():
         calls = row.calls
         cells = [str(calls[each]) for each in SpeechKind]
         demanded, caught = _demand(kind, row)
-        found = f"{caught} of {row.total} ({interval(caught, row.total)})"
-        shown = f"{kind} ({row.inaudible} inaudible)" if row.inaudible else kind
-        alone = row.without_judge[SpeechKind.BROKEN]
-        counts = [str(each) for each in (calls.total(), row.judged)]
-        yield f"| {' | '.join([shown, *counts, *cells, demanded, found, str(alone)])} |"
+        found = f"{caught} of {calls.total()} ({interval(caught, calls.total())})"
+        counts = [str(each) for each in (calls.total(), row.facts, row.by_sound.total(), row.judged)]
+        yield f"| {' | '.join([kind, *counts, *cells, demanded, found, str(row.by_sound[SpeechKind.BROKEN])])} |"
 
 
 def _demand(kind: str, row: Row) -> tuple[str, int]:
@@ -226,6 +263,10 @@ def _reading(line: Mapping[str, Any]) -> SpeechReading:
         words=EditCounts(**line["words"]) if line["words"] else None,
         judge=line["judge"],
     )
+
+
+def _fact(line: Mapping[str, Any]) -> Answer | None:
+    return Answer(kind=SpeechKind(line["fact"]), reason=line["reason"]) if line["fact"] else None
 
 
 def _models(given: argparse.Namespace) -> tuple[dict[str, Path], Path]:
@@ -271,7 +312,9 @@ def main() -> int:
         return 3
     if not given.table_only:
         with tempfile.TemporaryDirectory() as scratch:
-            synthesise(store, Synthesis(models, voices, Path(scratch)), given.count)
+            by = Synthesis(models, voices, Path(scratch))
+            find_facts(store, by, given.count)
+            synthesise(store, by, given.count)
         if not given.no_judge:
             judge(store, prepare(default_root(), report=print), given.count)
     judged = "; ".join(sorted({each.judge for each in store.readings.values()})) or "none, by the sound alone"

@@ -1,8 +1,9 @@
 """What the kept audio says and how it sounds: summaries of each scenario, and how it compares with its original's."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from harness.analysis.audio_comparison import AudioSimilarity
 from harness.analysis.audio_comparison import checked_targets as _targets
@@ -39,10 +40,12 @@ def with_speech(
     data: RunData,
     *,
     reason: str = "",
+    facts: Mapping[str, tuple[Answer, ...]] = MappingProxyType({}),
 ) -> tuple[Conclusions, tuple[SpeechVerdict, ...]]:
     """The conclusions with the speech metrics filled in and their targets checked again, and the speech verdicts.
 
-    `reason` is why scenarios without a reading have none. It replaces the general reason of their summaries.
+    `reason` is why scenarios without a reading have none. It replaces the general reason of their summaries. `facts`
+    are those of `speech_facts`.
     """
     by_scenario: dict[str, list[SpeechReading]] = {}
     for each in readings:
@@ -52,7 +55,7 @@ def with_speech(
         _summary(each, by_scenario.get(each.scenario_id, ()), reason) if each.metric in names else each
         for each in conclusions.summaries
     )
-    verdicts = _with_failures(speech_verdicts(readings, similarity, data, reason=reason), conclusions)
+    verdicts = _with_failures(speech_verdicts(readings, similarity, data, reason=reason, facts=facts), conclusions)
     filled = replace(conclusions, summaries=summaries, targets=_targets(conclusions.targets, summaries, names))
     if not readings:
         notes = _notes(verdicts) if reason else ()
@@ -61,7 +64,12 @@ def with_speech(
 
 
 def speech_verdicts(
-    readings: Sequence[SpeechReading], similarity: Sequence[AudioSimilarity], data: RunData, *, reason: str = ""
+    readings: Sequence[SpeechReading],
+    similarity: Sequence[AudioSimilarity],
+    data: RunData,
+    *,
+    reason: str = "",
+    facts: Mapping[str, tuple[Answer, ...]] = MappingProxyType({}),
 ) -> tuple[SpeechVerdict, ...]:
     """How the speech of each scenario with a known original compares with the original's.
 
@@ -93,6 +101,8 @@ def speech_verdicts(
                 )
                 for launch, figures in zip(each.launches, each.figures, strict=True)
             }
+        known_facts = facts.get(each.scenario_id, ())
+        answers = {launch: worst_of(dict(enumerate((*known_facts, found)))) for launch, found in answers.items()}
         worst = worst_of(answers)
         found.append(
             SpeechVerdict(

@@ -32,6 +32,7 @@ __all__ = [
     "Shared",
     "SpeechFailure",
     "SpeechRequest",
+    "Spelling",
     "Stages",
     "one_line",
     "outcome_of",
@@ -157,6 +158,15 @@ class SelfReporting(Protocol):
 
     def own_figures(self) -> "ServerFigures":
         """The server's current statistics, or why there are none. This synthesises nothing."""
+        ...
+
+
+@runtime_checkable
+class Spelling(Protocol):
+    """An engine that knows which phonemes its model was given."""
+
+    def phonemes(self) -> str:
+        """Those of the last synthesis; "" if they are unknown. This synthesises nothing."""
         ...
 
 

@@ -188,7 +188,9 @@ class Catalogue:
         """
         model, voices_path, manifest = self._locate(name_or_path, voices)
         expected = manifest.variant.sha256 if manifest else ""
-        return verify(model, voices_path, expected=expected)
+        parent = self.cache.by_digest(manifest.variant.parent) if manifest else None
+        files = self.cache.files(parent) if parent is not None else None
+        return verify(model, voices_path, expected=expected, parent=files)
 
     def _locate(self, name_or_path: str | Path, voices: Path | None = None) -> tuple[Path, Path, Manifest | None]:
         """Where a model's files should be and what they should be, without a look into them."""

@@ -109,7 +109,7 @@ def read_graph(path: Path) -> GraphFacts:
     imports = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     elements = 0
     external: dict[str, int] = {}
-    for tensor in _initialisers(model.graph):
+    for tensor in initialisers(model.graph):
         elements += math.prod(tensor.dims)
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             entries = {entry.key: entry.value for entry in tensor.external_data}
@@ -233,13 +233,13 @@ def nodes_of(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
                 yield from nodes_of(inner)
 
 
-def _initialisers(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
+def initialisers(graph: Any) -> Iterator[Any]:  # noqa: ANN401 - onnx ships no types
     """All initialisers of a graph and its subgraphs."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _initialisers(inner)
+                yield from initialisers(inner)
 
 
 def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - onnx ships no types

@@ -65,6 +65,15 @@ class Examine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompareWeights:
+    """Compare the weights of `model` with its original's, and write `WeightFindings` as JSON to the file `found`."""
+
+    model: str
+    original: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """Write calibration inputs, made from `texts` and the file `voices`, as an npz archive to `target`.
 
@@ -94,6 +103,7 @@ class Job:
     feed: Feed | None = None
     dequantise: Dequantise | None = None
     quantise: Quantise | None = None
+    compare_weights: CompareWeights | None = None
     optimise: Optimise | None = None
     """Needs `speak` too, for the voices."""
     speak: Speak | None = None

@@ -37,18 +37,7 @@ def _do(job: Job) -> Answer:
     facts: dict[str, float | str] = {}
     made = False
     try:
-        if job.replicate is not None:
-            from harness.models.replica import Recipe, build_model
-
-            build_model(Recipe(**job.replicate.recipe), Path(job.replicate.model))  # type: ignore[arg-type]
-        if job.examine is not None:
-            from harness.models.inspect import examine_file
-
-            examine_file(job.examine)
-        if job.feed is not None:
-            from harness.models.quantise.calibration_inputs import feed_file
-
-            feed_file(job.feed)
+        _read(job)
         if job.dequantise is not None:
             from harness.models.dequantise.graph import dequantise_file
 
@@ -75,6 +64,26 @@ def _do(job: Job) -> Answer:
         reason = f"{type(error).__name__}: {lines[-1] if lines else 'no reason given'}"
         return Answer(error=reason, made=made, facts=facts)
     return Answer(made=made, facts=facts)
+
+
+def _read(job: Job) -> None:
+    """Do what makes no model of another."""
+    if job.replicate is not None:
+        from harness.models.replica import Recipe, build_model
+
+        build_model(Recipe(**job.replicate.recipe), Path(job.replicate.model))  # type: ignore[arg-type]
+    if job.examine is not None:
+        from harness.models.inspect import examine_file
+
+        examine_file(job.examine)
+    if job.compare_weights is not None:
+        from harness.models.weights import compare_weights_file
+
+        compare_weights_file(job.compare_weights)
+    if job.feed is not None:
+        from harness.models.quantise.calibration_inputs import feed_file
+
+        feed_file(job.feed)
 
 
 @contextlib.contextmanager

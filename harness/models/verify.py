@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import ModelError, PackageError
-from harness.models.files import sha256_of
+from harness.models.files import ModelFiles, sha256_of
 from harness.models.inspect import examine
 from harness.models.jobs import Job, Speak, run_child
 from harness.models.public import BY_SHA256
 from harness.models.voices import describe_voices
+from harness.models.weight_check import check_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +37,17 @@ class Verification:
         return all(check.passed for check in self.checks)
 
 
-def verify(model: Path, voices: Path, *, expected: str = "") -> Verification:
+def verify(model: Path, voices: Path, *, expected: str = "", parent: ModelFiles | None = None) -> Verification:
     """Hash a model without the cache, parse it, check its voices, and synthesise with it.
 
+    If the model that it was made from is known (`parent`), the weights of the two are compared.
     `expected` is the expected digest, or "" if unknown: any digest then passes. Raises ModelError only if there is
     no file to verify, or PackageError if a package for the checks is missing.
     """
     sha256 = sha256_of(model)
     checks = [_digest(sha256, expected), _graph(model), _voices(voices)]
+    if parent is not None:
+        checks.append(_weights(model, parent))
     if all(check.passed for check in checks[1:]):
         checks.append(_speech(model, voices))
     return Verification(model_path=model, sha256=sha256, checks=tuple(checks))
@@ -74,6 +78,17 @@ def _voices(path: Path) -> Check:
         return Check(name="voices", passed=True, detail=describe_voices(path))
     except ModelError as error:
         return Check(name="voices", passed=False, detail=error.what)
+
+
+def _weights(model: Path, parent: ModelFiles) -> Check:
+    try:
+        found = check_weights(model, parent.model_path)
+    except PackageError:
+        raise
+    except ModelError as error:
+        return Check(name="weights", passed=False, detail=error.what)
+    detail = found.text or f"{found.compared} tensors are those of {parent.variant.name}, but for rounding"
+    return Check(name="weights", passed=not found.text, detail=detail)
 
 
 def _speech(model: Path, voices: Path) -> Check:

@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analysis.speech_facts import Weights, unknown_weights
+from harness.analysis.speech_rule import Answer
 from harness.core.clock import Clock, ScriptedClock, SystemClock
 from harness.core.errors import BenchError, ModelError, PackageError, RuntimeBuildError, UsageError, nearest
 from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, Subject
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
+from harness.core.records.speech import SpeechKind
 from harness.engines.declarations import declaration_of
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
@@ -46,6 +49,8 @@ class Resources:
     """Bytes that all workers together may use now; None if there is no limit or if it is unknown."""
     voices: Callable[[Arm], Sequence[str] | None] = lambda _arm: None
     """The usable voices of an arm's voices file; None for an arm without one."""
+    weights: Weights = unknown_weights
+    """What is wrong with the weights of a model, held against its original's."""
     notes: Callable[[], Sequence[str]] = tuple
     """Sentences for the run about unusual files and packages."""
 
@@ -152,6 +157,24 @@ class ArtifactResolver:
         found = self._files.get(self._wanted(arm.model.name)) if arm.model else None
         return read_voices(found.voices_path) if found else None
 
+    def weights(self, model: ModelVariant, original: ModelVariant) -> Answer | None:
+        """What is wrong with a model's weights: lost ones break it, changed ones make it different. None for nothing.
+
+        Files that cannot be compared are noted.
+        """
+        from harness.models.weight_check import known_weights
+        from harness.plan.model_catalogue import model_catalogue
+
+        try:
+            found = known_weights(
+                self.files(model.name), self.files(original.name), model_catalogue().cache.root / "weights"
+            )
+        except ModelError as error:
+            self._notes[f"weights: {model.name}: {error}"] = None
+            return None
+        kind = SpeechKind.BROKEN if found.lost else SpeechKind.DIFFERENT
+        return Answer(kind=kind, reason=f"its weights are not its original's: {found.text}") if found.text else None
+
     def notes(self) -> Sequence[str]:
         """Notes on unusual voices and on this environment, without repetition."""
         from harness.engines.builds import overwriting_note
@@ -199,6 +222,7 @@ def _real(config: Config, report: Reporter) -> Resources:
         boot=machine.boot_id(),
         memory_for_workers=memory_for_workers,
         voices=artifacts.voices,
+        weights=artifacts.weights,
         notes=artifacts.notes,
     )
 

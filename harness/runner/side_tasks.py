@@ -9,6 +9,7 @@ from typing import Self
 
 from harness.analysis.audio_comparison import AudioSimilarity, Recording, compare_all, with_audio_similarity
 from harness.analysis.conclude import Conclusions
+from harness.analysis.speech_facts import speech_facts
 from harness.analysis.speech_quality import with_speech
 from harness.core.cache_root import default_root
 from harness.core.clock import ScriptedClock
@@ -52,6 +53,7 @@ class SideTasks:
         self._plan = plan
         self._worker_factory = resources.worker_factory
         self._clock = resources.clock
+        self._weights = resources.weights
         self._recording = Recording(config.audio)
         self._refusals = dict(refusals)
         self._report = report
@@ -127,7 +129,10 @@ class SideTasks:
         if self._speech is None:
             return conclusions, SpeechSheet()
         readings = self._speech.readings(data, self._recording.kept())
-        conclusions, verdicts = with_speech(conclusions, readings, similarity, data, reason=self._speech.reason)
+        facts = speech_facts(similarity, data, weights=self._weights)
+        conclusions, verdicts = with_speech(
+            conclusions, readings, similarity, data, reason=self._speech.reason, facts=facts
+        )
         return conclusions, SpeechSheet(readings=readings, verdicts=verdicts)
 
     def _kept_characters(self) -> list[int]:

@@ -49,3 +49,4 @@ def test_every_quantised_variant_is_sound(recipe: str, here: Command, model_cach
     assert built.returncode == 0, built.stderr
     found = here("models", "verify", f"replica-small-{recipe}", **cache)
     assert found.returncode == 0, found.stdout + found.stderr
+    assert re.search(r"ok   weights: \d{3} tensors are those of replica-small, but for rounding", found.stdout)

@@ -20,6 +20,7 @@ from harness.models.inspect import read_graph
 from harness.models.optimise.norms import join_norms
 from harness.models.optimise.recipes import BY_SUFFIX, Step
 from harness.models.optimise.tools import largest_difference
+from harness.models.weights import WeightFindings, compare_weights
 from tests.conftest import Command
 from tests.models.conftest import ToneReplicas, write_model, write_voices
 
@@ -40,7 +41,7 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     return Catalogue(cache=Cache(tmp_path_factory.mktemp("tone")), replicas=ToneReplicas())
 
 
-@pytest.mark.parametrize("suffix", ["norms", "ort"])
+@pytest.mark.parametrize("suffix", ["norms", "saved", "ort"])
 def test_a_graph_computes_the_same_and_says_what_it_is(small: Catalogue, suffix: str) -> None:
     parent, recipe = small.resolve("replica-small"), BY_SUFFIX[suffix]
     files = small.resolve(f"replica-small-{suffix}")
@@ -54,6 +55,7 @@ def test_a_graph_computes_the_same_and_says_what_it_is(small: Catalogue, suffix:
     assert found["facts"]["largest difference"].endswith("of full scale, with the noise seeded")
     assert "s before" in found["facts"]["session"]
     assert found["parent_name"] == "replica-small"
+    assert compare_weights(files.model_path, parent.model_path) == WeightFindings(compared=0 if recipe.ort else 204)
     assert ("CPU" in found["facts"]) == recipe.tied
     assert (STAMP in read_graph(files.model_path).metadata) == recipe.tied
     assert small.resolve(f"replica-small-{suffix}", report=pytest.fail) == files

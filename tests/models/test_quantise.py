@@ -33,6 +33,7 @@ from harness.models.quantise.tools import (
     read_feeds,
     write_feeds,
 )
+from harness.models.weights import compare_weights
 from tests.models.conftest import ToneReplicas
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +115,17 @@ def test_a_mixed_recipe_leaves_its_classes_in_floats(small: Catalogue) -> None:
     assert found["Conv"] == 19
     whole = operators(small.resolve("replica-small-u8"))
     assert found["ConvInteger"] == whole["ConvInteger"] - 18
+
+
+KEPT = ("u8", "u8-as-is", "u8-matmul", "s8-nolstm", "s8-per-channel", "u8-nolstm-nolast", "fp16", "int4", "s7")
+
+
+@pytest.mark.parametrize("suffix", KEPT)
+def test_no_recipe_is_taken_for_damage(small: Catalogue, suffix: str) -> None:
+    parent, files = small.resolve("replica-small"), small.resolve(f"replica-small-{suffix}")
+    found = compare_weights(files.model_path, parent.model_path)
+    assert found.text == ""
+    assert found.compared > 100
 
 
 def test_signed_weights_are_signed(small: Catalogue) -> None:

@@ -174,6 +174,8 @@ class Repetition:
     """The client's own delay of the start under concurrent requests; None for sequential ones."""
     account: EngineCounters | None = None
     """The engine's counters during the repetition, if it has any; for concurrent requests, those of all together."""
+    phonemes: str = ""
+    """What the engine gave the model, where the audio was kept and the engine knows it; "" if unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ but for stamps around `run` and `phonemize`.
 
 import asyncio
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from harness.core.clock import Clock
 
 SAMPLE_RATE = 24_000
+TOKENS = ("input_ids", "tokens")
+"""The names of the input for tokens, of which 0 is padding."""
 BLEND = "+"
 """Joins the names of the voices of a blend."""
 REPORTED_PACKAGES = (
@@ -34,8 +36,16 @@ REPORTED_PACKAGES = (
 class KokoroEngine:
     """One `Kokoro` object. `create` returns one chunk; `create_stream` runs on an event loop of this object."""
 
-    def __init__(self, kokoro: Any, facts: EngineFacts, profiled: Any = None) -> None:  # noqa: ANN401 - untyped library
+    def __init__(
+        self,
+        kokoro: Any,  # noqa: ANN401 - untyped library
+        facts: EngineFacts,
+        profiled: Any = None,  # noqa: ANN401 - untyped library
+        fed: list[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """`fed` receives the inputs of each run of the session."""
         self._kokoro = kokoro
+        self._fed = [] if fed is None else fed
         self._facts = facts
         self._profiled = profiled
         self._loop = asyncio.new_event_loop()
@@ -48,6 +58,7 @@ class KokoroEngine:
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks as kokoro-onnx yields them."""
+        self._fed.clear()
         spoken = {
             "voice": self._voice(request.voice),
             "speed": request.speed,
@@ -68,6 +79,13 @@ class KokoroEngine:
                 yield audio
         finally:
             self._loop.run_until_complete(chunks.aclose())
+
+    def phonemes(self) -> str:
+        """The phonemes of the tokens of all runs, without padding, a space between two runs."""
+        vocabulary = getattr(self._kokoro.tokenizer, "vocab", {})
+        spelt = {token: phoneme for phoneme, token in vocabulary.items() if token}
+        runs = (next((feeds[name] for name in TOKENS if name in feeds), None) for feeds in self._fed)
+        return " ".join("".join(spelt.get(int(each), "") for each in run.ravel()) for run in runs if run is not None)
 
     def _voice(self, name: str) -> Any:  # noqa: ANN401 - untyped library
         """The `voice` argument for kokoro-onnx: the name, or the style of a blend, for which it has no name."""
@@ -96,7 +114,8 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
     with stages.stage("session"):
         session = open_session(order)
     with stages.stage("voices"):
-        kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order)))
+        fed: list[Mapping[str, Any]] = []
+        kokoro = open_voices(kokoro_onnx, order, StampedSession(session, stages, run_options(order), fed))
     with stages.stage("phonemiser"):
         # espeak-ng reads its data at the first call, and kokoro-onnx imports it only then.
         try:
@@ -105,7 +124,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> KokoroEngine
             close_voices(kokoro)
             raise
     kokoro.tokenizer.phonemize = stamped(kokoro.tokenizer.phonemize, stages)
-    return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None)
+    return KokoroEngine(kokoro, _facts(order, session), session if order.profile else None, fed)
 
 
 def import_kokoro() -> Any:  # noqa: ANN401 - untyped library

@@ -37,18 +37,27 @@ SESSION_OPTIONS: Mapping[str, str] = {
 
 
 class StampedSession:
-    """Looks like an `onnxruntime.InferenceSession`; each `run` is a stage "inference"."""
+    """Looks like an `onnxruntime.InferenceSession`; each `run` is a stage "inference", and adds its inputs to `fed`."""
 
-    def __init__(self, session: Any, stages: Stages, run_options: Any = None) -> None:  # noqa: ANN401 - untyped library
+    def __init__(
+        self,
+        session: Any,  # noqa: ANN401 - untyped library
+        stages: Stages,
+        run_options: Any = None,  # noqa: ANN401 - untyped library
+        fed: list[Mapping[str, Any]] | None = None,
+    ) -> None:
         self._session = session
         self._stages = stages
         self._run_options = run_options
+        self._fed = fed
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - untyped library
         return getattr(self._session, name)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Any], run_options: Any = None) -> Any:  # noqa: ANN401
         """Run the graph, stamped."""
+        if self._fed is not None:
+            self._fed.append(feeds)
         with self._stages.stage("inference"):
             return self._session.run(outputs, feeds, run_options or self._run_options)
 

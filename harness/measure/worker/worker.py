@@ -36,6 +36,7 @@ from harness.engines.protocol import (
     Remote,
     SelfReporting,
     Shared,
+    Spelling,
     Stages,
 )
 from harness.engines.registry import find_starter
@@ -256,7 +257,13 @@ class Worker:
             audio=audio,
             outcome=outcome,
             account=after.since(before) if before and after else None,
+            phonemes=self._phonemes() if order.audio_path and outcome.valid else "",
         )
+
+    def _phonemes(self) -> str:
+        """What the model was given, "" if the engine does not know."""
+        engine: object = self._engine
+        return engine.phonemes() if isinstance(engine, Spelling) else ""
 
     def _counters(self) -> EngineCounters | None:
         """The engine's counters so far, or None if the engine has none."""
