@@ -15,7 +15,7 @@ from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.analysis.audio_limits import counterpart_of, find_wrong, is_original_of, is_yardstick
+from harness.analysis.audio_limits import counterpart_of, find_wrong, is_original_of, is_yardstick, split_of
 from harness.analysis.conclude import SUMMARY_LEVEL, Conclusions
 from harness.analysis.gate import check_targets
 from harness.analysis.stats.comparison import Target
@@ -55,6 +55,8 @@ class AudioSimilarity:
     scenario_id: str
     reference: Scenario | None = None
     known: bool = False
+    joined: bool = False
+    """Whether the two split the text differently: its audio is joined from other segments."""
     figures: tuple[Mapping[str, Reading], ...] = ()
     launches: tuple[int, ...] = ()
     """The launch of each mapping of `figures`."""
@@ -139,22 +141,26 @@ def compare_all(
     """The audio similarity of every scenario whose audio was kept.
 
     Each scenario is compared with its counterpart; a scenario that is the counterpart of others is also compared with
-    itself. `references` are the arms that the run's verdicts name as their reference.
+    itself. `references` are the arms that the run's verdicts name as their reference. Streamed audio is compared where
+    the text was split differently.
     """
     rates = _sample_rates(data)
+    splits = _splits(data)
     kept = [
         each
         for each in data.run.scenarios
-        if each.mode is Mode.WHOLE
-        and any((each.id, launch) in rates and recording.keeps(each.id, launch) for launch in range(KEPT_LAUNCHES))
+        if any((each.id, launch) in rates and recording.keeps(each.id, launch) for launch in range(KEPT_LAUNCHES))
     ]
     found = []
     for scenario in kept:
         other = counterpart_of(scenario, data.run.scenarios, references=references)
-        yardstick = is_yardstick(scenario, data.run.scenarios, references=references)
+        joined = other is not None and splits[scenario.arm.id] != splits[other.arm.id]
+        if scenario.mode is not Mode.WHOLE and not joined:
+            continue
+        yardstick = is_yardstick(scenario, data.run.scenarios, references=references) and scenario.mode is Mode.WHOLE
         if other is not None:
             known = is_original_of(other, scenario, data.run.scenarios)
-            found.append(_compare(scenario, other, recording, rates, known=known))
+            found.append(_compare(scenario, other, recording, rates, known=known, joined=joined))
         else:
             found.append(
                 AudioSimilarity(scenario_id=scenario.id, reason=IS_THE_REFERENCE if yardstick else NO_OTHER_SIDE)
@@ -196,6 +202,7 @@ def _compare(
     rates: Mapping[tuple[str, int], int],
     *,
     known: bool = False,
+    joined: bool = False,
 ) -> AudioSimilarity:
     """Compare a scenario with another in each launch, or with itself in the other launch."""
     from harness.metrics.audio.similarity import compare
@@ -215,11 +222,12 @@ def _compare(
             reason = OTHER_RATE
             continue
         listened = not figures and len(reference) <= PERCEPTION_S * rate
-        figures[ours] = _named(compare(variant, reference, rate, perception=listened), itself=itself)
+        figures[ours] = _named(compare(variant, reference, rate, perception=listened, joined=joined), itself=itself)
     return AudioSimilarity(
         scenario_id=scenario.id,
         reference=other,
         known=known,
+        joined=joined,
         figures=tuple(figures.values()),
         launches=tuple(figures),
         reason="" if figures else reason,
@@ -291,7 +299,7 @@ def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) 
         return None
     own = yardsticks.get(found.reference.id)
     wrong = find_wrong(
-        mcd=found.typical("mcd"),
+        mcd=found.typical("mcd"),  # unknown of joined speech
         own_mcd=own.typical("mcd_itself") if own else None,
         duration_ratio=found.typical("duration_ratio"),
     )
@@ -305,6 +313,12 @@ def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) 
         reason=wrong.reason,
         advice="listen to it: its audio is kept with the results; its speed does not count while its output differs",
     )
+
+
+def _splits(data: RunData) -> Mapping[str, tuple[float, float]]:
+    """Arm id → how it splits a text, as its engine reported it in any launch."""
+    reported = {each.arm_id: each.facts.options for each in data.launches if each.facts.options}
+    return {each.arm.id: split_of(each.arm, reported.get(each.arm.id, ())) for each in data.run.scenarios}
 
 
 def _sample_rates(data: RunData) -> dict[tuple[str, int], int]:

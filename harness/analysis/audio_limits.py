@@ -26,15 +26,18 @@ overflows are within the limit; the transcripts and quality estimates have to fi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.core.records.scenario import DEQUANTISED, original_digest, original_of, reference_of, same_request
+from harness.engines.pooled.splitter import Plan
+from harness.engines.registry import own_options
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from harness.core.records.scenario import ModelVariant, Scenario
+    from harness.core.records.scenario import Arm, ModelVariant, Scenario
 
 MCD_FACTOR = 2.0
 MCD_MARGIN_DB = 3.0
@@ -74,10 +77,29 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
     return None
 
 
+WHOLE = (math.inf, 0.0)
+"""The split of an engine without the option `first`: it takes any text whose audio is kept as a whole."""
+
+
+def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> tuple[float, float]:
+    """How an arm splits a text: `first` and `planned_rtf` as its engine has reported them, else as its options say.
+
+    Two arms with the same split cut a text at the same places. The larger `first`, the less is split.
+    """
+    known = dict(reported)
+    if "first" not in known and "first" not in own_options(arm.engine):
+        return WHOLE
+    given = {**dict(arm.session_options), **known}
+    return float(given.get("first", Plan().first)), float(given.get("planned_rtf", Plan().rtf))
+
+
 def counterpart_of(
     scenario: Scenario, scenarios: Sequence[Scenario], *, references: Collection[str] = ()
 ) -> Scenario | None:
     """The scenario to compare audio with: the known original, or else the run's reference with the same text.
+
+    The original with the same split of the text is preferred. A model that the run has with several splits is its own
+    original: it is compared with itself where it splits less.
 
     `references` are the arm ids that verdicts name as their reference (a duel's reference). Without them, the plainest
     arm with the same text is used (`reference_of`). None if no other scenario has the text, or if the scenario itself
@@ -86,19 +108,53 @@ def counterpart_of(
     model = scenario.arm.model
     if model is None or not model.sha256:
         return None
-    original = original_of(scenario, scenarios)
+    original = _original(scenario, scenarios)
     if original is not None and original.id != scenario.id:
         return original
+    less_split = _less_split(scenario, scenarios)
+    if less_split is not None:
+        return less_split
     if is_known_original(model):
         return None
     alike = [
         each
         for each in scenarios
-        if each.arm.model is not None and each.arm.model.sha256 and same_request(each, scenario)
+        if each.arm.model is not None
+        and each.arm.model.sha256
+        and same_request(each, scenario)
+        # What splits the text more is compared with this one.
+        and not (each.arm.model.sha256 == model.sha256 and _cuts(each.arm) > _cuts(scenario.arm))
     ]
     named = next((each for each in alike if each.arm.id in references), None)
     reference = named or reference_of(alike)
     return None if reference is None or reference.id == scenario.id else reference
+
+
+def _original(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
+    """Its original; the one with the same split of the text, if the run has it."""
+    split = split_of(scenario.arm)
+    return original_of(scenario, sorted(scenarios, key=lambda each: split_of(each.arm) != split))
+
+
+def _less_split(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
+    """The scenario of the same model on the CPU that splits the text least; None if none splits it less."""
+    alike = [
+        each
+        for each in scenarios
+        if each.arm.model is not None
+        and scenario.arm.model is not None
+        and each.arm.model.sha256 == scenario.arm.model.sha256
+        and each.arm.provider == "cpu"
+        and same_request(each, scenario)
+    ]
+    least = min(alike, key=lambda each: _cuts(each.arm), default=None)
+    return least if least is not None and _cuts(least.arm) < _cuts(scenario.arm) else None
+
+
+def _cuts(arm: Arm) -> tuple[float, float]:
+    """Orders arms by how much they split: a lower planned_rtf makes segments longer."""
+    first, rtf = split_of(arm)
+    return -first, rtf
 
 
 def is_known_original(model: ModelVariant) -> bool:
@@ -122,7 +178,7 @@ def is_yardstick(scenario: Scenario, scenarios: Sequence[Scenario], *, reference
 
     This applies to a known original, and to every scenario that another one is compared with.
     """
-    original = original_of(scenario, scenarios)
+    original = _original(scenario, scenarios)
     if original is None or original.id != scenario.id:
         return False
     if scenario.arm.model is not None and is_known_original(scenario.arm.model):

@@ -98,6 +98,7 @@ def speech_verdicts(
                     by_audio.get((each.reference.id, launch)),
                     own_mcd=floors.get(each.reference.id),
                     missing=reason,
+                    joined=each.joined,
                 )
                 for launch, figures in zip(each.launches, each.figures, strict=True)
             }

@@ -4,6 +4,9 @@ Both audios speak the same text with the same voice at the same speed. The rule 
 of one alone: a recogniser makes mistakes with the original as well. It counts words and takes no mean of error rates,
 because one lost sentence outweighs everything in a mean.
 
+Joined speech is that of an arm that splits its text at other places than the original. Its timing and intonation differ
+by nature, so it has a rule of its own (`JOINED`), which compares no frames.
+
 `docs/speech_quality.md` has the measurements that the limits below were set from, and the calibration: how often
 unchanged speech and planted faults are called equivalent, different and broken.
 """
@@ -39,8 +42,8 @@ class Limit:
 
     different: float
     broken: float
-    floor: float
     clause: str
+    floor: float = 0.0
 
 
 LIMITS = {
@@ -56,6 +59,20 @@ LIMITS = {
     # The public 8-bit model: 0.1 to 0.4 dB. The last convolution in 8 bits: up to 3.1 dB. Other voices: 2.5 to 7 dB.
     "timbre": Limit(different=1.0, broken=3.5, floor=2.0, clause="its mean spectrum is {:.1f} dB from the original's"),
 }
+JOINED = {
+    "duration_ratio": Limit(different=1.2, broken=1.35, clause="it speaks {:.0%} as long as the original"),
+    "timbre": LIMITS["timbre"],
+    "timbre_peak": Limit(different=4.0, broken=6.0, clause="for a second its mean spectrum is {:.1f} dB away"),
+    "pitch": Limit(different=1.0, broken=4.0, clause="its median pitch is {:+.1f} semitones from the original's"),
+    "pitch_spread": Limit(different=1.5, broken=math.inf, clause="its pitch varies by {:.0%} of the original's"),
+    "pause": Limit(different=0.4, broken=1.5, clause="its longest pause is {:+.2f} s from the original's"),
+    "opening_rate": Limit(different=1.25, broken=math.inf, clause="its beginning is at {:.0%} of the original's rate"),
+    "opening_loudness": Limit(
+        different=3.0, broken=math.inf, clause="its beginning is {:+.1f} dB louder than the original's"
+    ),
+}
+"""Limits for joined speech, of the size of a difference: a ratio or its reciprocal, whichever is above 1."""
+RATIOS = ("duration_ratio", "pitch_spread", "opening_rate")
 EXCESS_DB = 2.5
 """Distortion that is even over the audio is noise. Only a peak so far above the mean is a sound that is missing."""
 OVERFLOW = 1.5
@@ -66,6 +83,8 @@ DIFFERENT_MOS = 0.4
 """Broken or different: an estimate so many points below the original's."""
 ESTIMATES = ("dnsmos_overall", "dnsmos_p808")
 
+WITHIN = "it says and sounds the same within the limits"
+WITHIN_JOINED = "joined from other segments, its words, voice, pitch, pauses and rate are the same within the limits"
 SAME_MCD_DB = 0.05
 """Up to this distortion at the same duration, it is the original's audio: there is nothing to recognise."""
 
@@ -85,23 +104,26 @@ def judge_audio(
     *,
     own_mcd: float | None = None,
     missing: str = "",
+    joined: bool = False,
 ) -> Answer:
     """The answer for one audio, from its similarity to the original's (`figures`) and the readings of both.
 
     `own_mcd` (dB) is the original's distance from itself under another seed, None if unknown. `missing` says why there
-    are no readings. Without them, broken audio is still found by its sound; what is not found is unknown.
+    are no readings. Without them, broken audio is still found by its sound; what is not found is unknown. `joined`: the
+    two split the text differently, and `figures` has the values of their prosody.
     """
-    found = [*_by_sound(figures, own_mcd or 0.0), *_by_words(ours, theirs), *_by_estimates(ours, theirs)]
+    by_sound = _by_prosody(figures) if joined else _by_distances(figures, own_mcd or 0.0)
+    found = [*by_sound, *_by_overflow(figures), *_by_words(ours, theirs), *_by_estimates(ours, theirs)]
     for kind in (SpeechKind.BROKEN, SpeechKind.DIFFERENT):
         reasons = [each.reason for each in found if each.kind is kind]
         if reasons:
             return Answer(kind=kind, reason=", ".join(reasons))
-    if _is_same(figures):
+    if _is_same(figures, joined=joined):
         return Answer(kind=SpeechKind.EQUIVALENT, reason="its audio is the original's")
     unheard = _unheard(ours, theirs, missing)
     if unheard:
         return Answer(kind=SpeechKind.UNKNOWN, reason=unheard)
-    return Answer(kind=SpeechKind.EQUIVALENT, reason="it says and sounds the same within the limits")
+    return Answer(kind=SpeechKind.EQUIVALENT, reason=WITHIN_JOINED if joined else WITHIN)
 
 
 def worst_of(answers: Mapping[int, Answer]) -> Answer:
@@ -110,7 +132,15 @@ def worst_of(answers: Mapping[int, Answer]) -> Answer:
     return min(answers.values(), key=lambda each: order.index(each.kind))
 
 
-def _by_sound(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[Answer]:
+def _by_prosody(figures: Mapping[str, Reading]) -> Iterator[Answer]:
+    for name, limit in JOINED.items():
+        value = _value(figures, name)
+        if value is not None:
+            size = abs(value) if name not in RATIOS else max(value, 1 / value) if value > 0 else math.inf
+            yield from _graded(size, limit.broken, limit.different, limit.clause.format(value))
+
+
+def _by_distances(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[Answer]:
     ratio = _value(figures, "duration_ratio")
     if ratio is not None:
         shorter = min(ratio, 1 / ratio) if ratio > 0 else 0.0
@@ -124,6 +154,9 @@ def _by_sound(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[Answer
             even = name == "mcd_peak" and value - (mcd or 0.0) <= EXCESS_DB
             broken = math.inf if even else allowed + limit.broken
             yield from _graded(value, broken, allowed + limit.different, limit.clause.format(value))
+
+
+def _by_overflow(figures: Mapping[str, Reading]) -> Iterator[Answer]:
     step = _value(figures, "largest_step")
     if step is not None and step > OVERFLOW:
         yield Answer(kind=SpeechKind.BROKEN, reason=f"its samples overflow: one step is {step:.1f} of 2 at full scale")
@@ -163,9 +196,9 @@ def _graded(value: float, broken: float, different: float, clause: str) -> Itera
         yield Answer(kind=SpeechKind.DIFFERENT, reason=clause)
 
 
-def _is_same(figures: Mapping[str, Reading]) -> bool:
-    mcd = _value(figures, "mcd")
-    return mcd is not None and mcd <= SAME_MCD_DB and _value(figures, "duration_ratio") == 1.0
+def _is_same(figures: Mapping[str, Reading], *, joined: bool) -> bool:
+    distance = _value(figures, "timbre_peak" if joined else "mcd")
+    return distance is not None and distance <= SAME_MCD_DB and _value(figures, "duration_ratio") == 1.0
 
 
 def _counts(ours: SpeechReading | None, theirs: SpeechReading | None) -> tuple[EditCounts, EditCounts] | None:

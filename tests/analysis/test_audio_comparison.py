@@ -1,5 +1,6 @@
 """The audio of a run: what is kept, what it is held against, and that what sounds wrong is called wrong."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.analysis.audio_comparison import IS_THE_REFERENCE, NO_OTHER_SIDE, ONE_LAUNCH
-from harness.analysis.audio_limits import counterpart_of, is_yardstick
+from harness.analysis.audio_limits import counterpart_of, is_yardstick, split_of
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Runtime, Scenario, original_of
 from harness.core.records.verdict import Summary, VerdictKind
+from harness.engines.pooled.splitter import Plan
 from harness.engines.scripted import ScriptedEngine
 from harness.engines.speech import SpeechRequest
 from harness.plan.matrix import ScenarioRequest
@@ -176,6 +178,43 @@ class TestTheOtherSide:
     def test_of_published_files_only_the_full_ones_are_known_originals(self, recipe: str, *, known: bool) -> None:
         published = scenario(replace(FILE, origin="public", recipe=recipe))
         assert is_yardstick(published, [published]) is known
+
+
+class TestSplit:
+    """Arms of one model that split a text differently."""
+
+    def test_an_engine_splits_by_its_options_and_one_without_them_takes_the_text_whole(self) -> None:
+        assert split_of(Arm(engine="kokoro")) == split_of(Arm(engine="endpoint")) == (math.inf, 0.0)
+        default = Plan()
+        assert split_of(Arm(engine="kokoro-sentences")) == (default.first, default.rtf)
+        short = Arm(engine="kokoro-server", session_options=(("first", "24"),))
+        assert split_of(short) == (24, default.rtf)
+        assert split_of(short, [("first", "32"), ("planned_rtf", "0.5")]) == (32, 0.5), "what the engine reports counts"
+
+    @pytest.mark.parametrize("model", [REPLICA, U8, FILE])
+    def test_what_splits_more_is_held_against_what_splits_least_in_any_order(self, model: ModelVariant) -> None:
+        short, long = (self.splitting(model, first=first) for first in ("24", "180"))
+        for every in ([short, long], [long, short]):
+            for references in ((), (short.arm.id,), (long.arm.id,)):
+                found = [counterpart_of(each, every, references=references) for each in (short, long)]
+                assert found == [long, None]
+        whole = scenario(model)
+        assert [counterpart_of(each, [short, long, whole]) for each in (short, long, whole)] == [whole, whole, None]
+
+    def test_a_lower_planned_rtf_splits_less(self) -> None:
+        fast, slow = (self.splitting(REPLICA, planned_rtf=rtf) for rtf in ("0.3", "0.9"))
+        assert [counterpart_of(each, [slow, fast]) for each in (slow, fast)] == [fast, None]
+
+    def test_a_variant_is_held_against_its_original_with_the_same_split(self) -> None:
+        short, long, variant = (
+            self.splitting(REPLICA, first="24"), self.splitting(REPLICA, first="180"), self.splitting(U8, first="180"),
+        )  # fmt: skip
+        assert counterpart_of(variant, [short, long, variant]) == long
+
+    @staticmethod
+    def splitting(model: ModelVariant, **options: str) -> Scenario:
+        arm = Arm(engine="kokoro-sentences", model=model, session_options=tuple(options.items()))
+        return Scenario(arm=arm, mode=Mode.WHOLE, text_class="chars-60", voice="v")
 
 
 class TestOriginal:

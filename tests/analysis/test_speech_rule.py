@@ -1,8 +1,10 @@
 """The rule on speech: what is called equivalent, different, broken and unknown, and why."""
 
+import math
+
 import pytest
 
-from harness.analysis.speech_rule import Answer, judge_audio, worst_of
+from harness.analysis.speech_rule import JOINED, RATIOS, Answer, judge_audio, worst_of
 from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
 from harness.core.records.value import Reading, known, unknown
 
@@ -126,3 +128,42 @@ def test_a_scenario_is_what_its_worst_audio_is() -> None:
     assert worst_of({0: equivalent, 1: broken}) is broken
     assert worst_of({0: different, 1: unknown_}) is different
     assert worst_of({0: equivalent, 1: unknown_}) is unknown_
+
+
+SPOKEN = {
+    "duration_ratio": 1.08, "timbre": 0.4, "timbre_peak": 2.0, "pitch": -0.4, "pitch_spread": 1.1, "pause": 0.1,
+    "opening_rate": 0.95, "opening_loudness": 1.0, "largest_step": 0.6, "mcd": 6.0, "mcd_peak": 12.0,
+}  # fmt: skip
+"""Of joined speech, with the distances of frames that say nothing of it."""
+
+
+def joined(**others: float) -> dict[str, Reading]:
+    return {name: known(value) for name, value in (SPOKEN | others).items()}
+
+
+def test_joined_speech_is_equivalent_whatever_the_distance_of_its_frames() -> None:
+    assert judge_audio(joined(), reading(), reading(), joined=True).kind is SpeechKind.EQUIVALENT
+    assert judge_audio(joined(), reading(), reading()).kind is SpeechKind.BROKEN
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_speech_beyond_a_limit_is_different_or_broken(name: str) -> None:
+    limit = JOINED[name]
+    for bound, kind in ((limit.different, SpeechKind.DIFFERENT), (limit.broken, SpeechKind.BROKEN)):
+        if bound == math.inf:
+            continue
+        for value in (1.01 * bound, 1 / (1.01 * bound) if name in RATIOS else -1.01 * bound):
+            found = judge_audio(joined(**{name: value}), reading(), reading(), joined=True)
+            assert found.kind is kind
+            assert found.reason == limit.clause.format(value)
+
+
+@pytest.mark.parametrize(("errors", "kind"), [(1, SpeechKind.DIFFERENT), (2, SpeechKind.BROKEN)])
+def test_words_lost_at_a_join_count_as_any_others(errors: int, kind: SpeechKind) -> None:
+    assert judge_audio(joined(), reading(errors), reading(), joined=True).kind is kind
+
+
+def test_joined_speech_without_readings_is_unknown_unless_it_is_the_same_audio() -> None:
+    assert judge_audio(joined(), None, None, missing="no judge", joined=True).kind is SpeechKind.UNKNOWN
+    same = joined(timbre_peak=0.0, duration_ratio=1.0)
+    assert judge_audio(same, None, None, missing="no judge", joined=True).kind is SpeechKind.EQUIVALENT

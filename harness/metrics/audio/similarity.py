@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.audio.alignment import Alignment, align
-from harness.metrics.audio.spectra import FLOOR, HOP_S, SLICE, hop_length, levels, mel_cepstra, power_spectra
+from harness.metrics.audio.spectra import (
+    FLOOR,
+    HOP_S,
+    SLICE,
+    hop_length,
+    levels,
+    mel_cepstra,
+    power_spectra,
+    spoken_frames,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,18 +31,27 @@ if TYPE_CHECKING:
 
 NO_AUDIO = "there is no audio to compare"
 NOT_ASKED = "not computed of this text: it takes as long as the speech itself"
+OTHER_SPLIT = "the two split the text differently, so their timing and intonation differ by nature"
+DISTANCES = ("lsd", "mcd", "pesq", "stoi")
+"""Metrics that compare frame by frame."""
 DEVIATIONS = ("mcd_peak", "timbre", "largest_step")
 """Values for the verdict on speech (`harness.analysis.speech_rule`), no metrics: dB, dB, a share of full scale."""
 
 
 def compare(
-    variant: "NDArray[np.floating]", original: "NDArray[np.floating]", sample_rate: int, *, perception: bool = True
+    variant: "NDArray[np.floating]",
+    original: "NDArray[np.floating]",
+    sample_rate: int,
+    *,
+    perception: bool = True,
+    joined: bool = False,
 ) -> Mapping[str, Reading]:
     """Every audio similarity metric of two finite mono signals with the same sample rate, or why it is unknown.
 
-    The values named in `DEVIATIONS` come with them. Without `perception`, PESQ and STOI are left out.
+    The values named in `DEVIATIONS` come with them. Without `perception`, PESQ and STOI are left out. `joined`: the two
+    split their text differently, so distances frame by frame are unknown, and those named in `PROSODY` come instead.
     """
-    return dict(_compared(_Signal(variant), _Signal(original), sample_rate, perception))
+    return dict(_compared(_Signal(variant), _Signal(original), sample_rate, perception, joined))
 
 
 class _Signal:
@@ -52,20 +70,27 @@ class _Signal:
 
 # An engine that gives the same samples in every launch gives the same pairs, and one takes as long as its speech.
 @lru_cache(maxsize=8)
-def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool) -> Mapping[str, Reading]:  # noqa: FBT001 - lru_cache knows the order
+def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool, joined: bool) -> Mapping[str, Reading]:  # noqa: FBT001 - lru_cache knows the order
     from harness.metrics.audio.perception import pesq, stoi, warp
+    from harness.metrics.audio.prosody import PROSODY, compare_prosody
 
     variant, original = x.samples, y.samples
     if not len(variant) or not len(original):
-        return dict.fromkeys(("lsd", "mcd", "duration_ratio", "pesq", "stoi", *DEVIATIONS), unknown(NO_AUDIO))
+        names = *DISTANCES, "duration_ratio", *DEVIATIONS, *(PROSODY if joined else ())
+        return dict.fromkeys(names, unknown(NO_AUDIO))
     aligned = aligned_spectra(variant, original, sample_rate)
     figures = {
-        "lsd": log_spectral_distance(aligned),
-        "mcd": mel_cepstral_distortion(aligned),
         "duration_ratio": known(len(variant) / len(original)),
-        "mcd_peak": peak_distortion(aligned),
         "timbre": timbre_distance(aligned),
         "largest_step": largest_step(variant),
+    }
+    if joined:
+        prosody = compare_prosody(variant, original, sample_rate, aligned)
+        return {**dict.fromkeys((*DISTANCES, "mcd_peak"), unknown(OTHER_SPLIT)), **figures, **prosody}
+    figures |= {
+        "lsd": log_spectral_distance(aligned),
+        "mcd": mel_cepstral_distortion(aligned),
+        "mcd_peak": peak_distortion(aligned),
     }
     if not perception:
         return {**figures, **dict.fromkeys(("pesq", "stoi"), unknown(NOT_ASKED))}
@@ -79,10 +104,6 @@ def _compared(x: _Signal, y: _Signal, sample_rate: int, perception: bool) -> Map
 
 PAUSE_DB = -60.0
 """A frame whose largest bin is below this is a pause. Pairs of pauses are not compared."""
-SPOKEN_DB = -40.0
-"""Frames whose largest bin lies above this, relative to the loudest frame, are speech."""
-SPEECH_FLOOR_DB = -90.0
-"""No frame below this is speech, however quiet the loudest one is."""
 PEAK_FRAMES = 10
 """A missing or other sound takes about 100 ms, ten frames."""
 
@@ -192,8 +213,7 @@ def largest_step(audio: "NDArray[np.floating]") -> Reading:
 
 def _mean_cepstrum(power: "Floats", cepstra: "Floats") -> "Floats | None":
     """Shape (13,): the mean over the frames with speech; None if there are none."""
-    loudness = levels(power)
-    spoken = (loudness >= loudness.max() + SPOKEN_DB) & (loudness > SPEECH_FLOOR_DB)
+    spoken = spoken_frames(power)
     return cepstra[spoken].mean(axis=0) if spoken.any() else None
 
 

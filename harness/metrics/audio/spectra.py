@@ -20,6 +20,11 @@ FLOOR = 1e-10
 """Power that counts as nothing: −100 dB in one bin is about the threshold of hearing where full scale is loud, and lies
 above what 16-bit samples add by rounding (−127 dB), so that neither makes a distance."""
 
+SPOKEN_DB = -40.0
+"""Frames whose largest bin lies above this, relative to the loudest frame, are speech."""
+SPEECH_FLOOR_DB = -90.0
+"""No frame below this is speech, however quiet the loudest one is."""
+
 
 def hop_length(sample_rate: int) -> int:
     """Samples from one frame to the next."""
@@ -89,6 +94,14 @@ def levels(power: "Floats") -> "Floats":
     import numpy as np
 
     return np.asarray(10 * np.log10(np.maximum(power.max(axis=1), FLOOR)))
+
+
+def spoken_frames(power: "Floats") -> "NDArray[np.bool_]":
+    """Shape (frames,): whether a frame is speech."""
+    import numpy as np
+
+    loudness = levels(power)
+    return np.asarray((loudness >= loudness.max() + SPOKEN_DB) & (loudness > SPEECH_FLOOR_DB))
 
 
 def _transform_length(window: int) -> int:
