@@ -19,7 +19,8 @@ PROSODY = ("timbre_peak", "pitch", "pitch_spread", "pause", "opening_rate", "ope
 """Values for the verdict on joined speech: dB, semitones, ratio, s, ratio, dB; each of the variant to the reference."""
 OPENING_S = 1.5
 """Speech of a first segment. Its rate and loudness are those relative to the rest of the utterance."""
-TIMBRE_S = 1.0
+TIMBRE_S = 0.7
+"""Long enough for several sounds, and short beside a segment: it separated voices better than 1 s or more."""
 PITCH_WINDOW_S = 0.05
 LOWEST_HZ, HIGHEST_HZ = 60.0, 450.0
 PERIODIC = 0.5
@@ -94,7 +95,7 @@ def _longest_pause(spoken: "NDArray[np.bool_]") -> int:
 
 
 def _timbre_peak(aligned: "AlignedSpectra", ours: "NDArray[np.bool_]", theirs: "NDArray[np.bool_]") -> Reading:
-    """The largest distance (dB) between the mean spectra of any second of speech: a part in another voice has one."""
+    """The largest distance (dB) between the mean spectra of any 0.7 s of speech: a part in another voice has one."""
     import numpy as np
 
     both = ours[aligned.rows] & theirs[aligned.columns]
