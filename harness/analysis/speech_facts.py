@@ -32,6 +32,7 @@ def speech_facts(
     """Scenario id → the facts against its speech, for the scenarios that were compared with their known original."""
     scenarios = {each.id: each for each in data.run.scenarios}
     given = _phonemes(data.repetitions)
+    compared: dict[tuple[str, str], Answer | None] = {}
     found: dict[str, tuple[Answer, ...]] = {}
     for each in similarity:
         if each.itself or each.reference is None or not each.known:
@@ -39,7 +40,10 @@ def speech_facts(
         ours, theirs = scenarios[each.scenario_id].arm.model, each.reference.arm.model
         facts = [compare_phonemes(given, each.scenario_id, each.reference.id)]
         if ours is not None and theirs is not None and ours.sha256 != theirs.sha256:
-            facts.append(weights(ours, theirs))
+            pair = ours.sha256, theirs.sha256
+            if pair not in compared:
+                compared[pair] = weights(ours, theirs)
+            facts.append(compared[pair])
         found[each.scenario_id] = tuple(fact for fact in facts if fact is not None)
     return found
 

@@ -80,7 +80,10 @@ def test_nothing_is_held_against_a_reference_that_is_not_the_known_original(meas
 
 def test_weights_are_only_compared_between_two_models(measured: RunData) -> None:
     data = spoken(measured, ours=AMERICAN, theirs=AMERICAN)
-    assert speech_facts([SIMILAR], data, weights=lambda *_: LOST) == {VARIANT.id: (LOST,)}
+    calls: list[object] = []
+    twice = [SIMILAR, SIMILAR]
+    assert speech_facts(twice, data, weights=lambda *given: calls.append(given) or LOST) == {VARIANT.id: (LOST,)}
+    assert calls == [(VARIANT.arm.model, ORIGINAL.arm.model)]
     elsewhere = replace(ORIGINAL, arm=replace(VARIANT.arm, provider="openvino"))
     alike = replace(SIMILAR, reference=elsewhere)
     assert speech_facts([alike], data, weights=lambda *_: LOST) == {VARIANT.id: ()}

@@ -191,6 +191,7 @@ def test_the_true_replica_can_be_calibrated(small: Catalogue) -> None:
     files = small.resolve("replica-small-qdq")
     assert {"QuantizeLinear", "DequantizeLinear"} <= set(operators(files))
     assert small.resolve("replica-small-qdq", report=pytest.fail) == files
+    assert compare_weights(files.model_path, small.resolve("replica-small").model_path).text == ""
 
 
 def test_other_calibration_makes_another_variant(small: Catalogue) -> None:
