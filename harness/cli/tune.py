@@ -59,9 +59,8 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
         ignore_quality=ignore_quality,
     )
     try:
-        found = search.run(
-            SearchRuns(config=config, command="tune").measure_round, budget_s=config["budget"] or BUDGET_S
-        )
+        runs = SearchRuns(config=config, command="tune", report=click.echo)
+        found = search.run(runs.measure_round, budget_s=config["budget"] or BUDGET_S)
     except Stopped:
         return int(ExitCode.INTERRUPTED)
     console = make_console()

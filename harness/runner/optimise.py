@@ -112,7 +112,13 @@ def optimise(config: Config, base: Arm, wanted: Wanted, report: Callable[[str], 
     models = Models(config=config, base=base, report=report)
     key = key_of(base.id, wanted.goal, str(wanted.any_quality), *config["text"], config["language"], *wanted.changes)
     key = key_of(key, Mode.STREAM.value) if wanted.streamed else key
-    runs = SearchRuns(config=with_values(config, {"quality": "off"}), command=COMMAND, key=key, resumed=wanted.resumed)
+    runs = SearchRuns(
+        config=with_values(config, {"quality": "off"}),
+        command=COMMAND,
+        key=key,
+        resumed=wanted.resumed,
+        report=report,
+    )
     if not wanted.resumed and (count := runs.unfinished()):
         report(f"a search with these settings came to no end after {count} runs; --resume would continue it")
     began = time.monotonic()
@@ -210,6 +216,7 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
         launches = min(MANY_LAUNCHES, int(left_s / per_launch))
         config = replace(config, origins={**config.origins, "launches": COMMAND, "blocks": COMMAND})
         config = with_values(config, {"launches": launches, "blocks": 1})
+    runs.report(f"final duel of {outcome.winner}: {left_s:.0f} s")
     finished = run_duel(
         config,
         sides,

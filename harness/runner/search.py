@@ -40,7 +40,8 @@ BASE = ""
 SIZE = "model_size"
 """The metric that is read from the files and needs no measurement."""
 LEAST_REST = 0.1
-"""A round that was killed is continued if at least this share of its time is left."""
+"""A round that was killed is continued if at least this share of its time is left; one that others left less than this
+of its time is not begun."""
 
 Measure = Callable[[Sequence[Scenario], float, int], RunData]
 """Measures scenarios within a budget (s); the last argument is the number of the round."""
@@ -137,13 +138,20 @@ class Search:
     mode: Mode = Mode.WHOLE
 
     def run(self, measure: Measure, *, budget_s: float, earlier: Earlier = _none) -> Found:
-        """Run rounds until one candidate is left. Raises UsageError if there is nothing to try."""
+        """Run rounds until one candidate is left. Raises UsageError if there is nothing to try.
+
+        A round that takes longer than its part of the budget shortens the rounds after it, or leaves them out.
+        """
         left = self.distinct(self.changes)
         if not left:
             raise UsageError("nothing to try", where="--try", remedy="for example --try threads=1 --try spinning=off")
         parts = budgets(len(left), budget_s=budget_s)
         rounds: list[Round] = []
-        for number, seconds in enumerate(parts[:-1]):
+        for number, part_s in enumerate(parts[:-1]):
+            left_s = budget_s - parts[-1] - sum(each.seconds for each in rounds)
+            if rounds and left_s <= LEAST_REST * part_s:
+                break
+            seconds = min(part_s, left_s / (len(parts) - 1 - number))
             runs = self._runs(measure, left, seconds=seconds, number=number, earlier=earlier(number))
             done = self._round(left, runs, before=rounds)
             rounds.append(done)
@@ -152,9 +160,10 @@ class Search:
                 left.append(together)
             if len(left) < 2:
                 break
-        # The duel gets the time of the rounds that were not needed.
-        winner, duel_s = left[0] if left else "", sum(parts[len(rounds) :])
-        return Found(rounds=tuple(rounds), winner=winner, duel_s=duel_s, changes=_ratios(rounds))
+        # The duel gets the time of the rounds that were not needed, and its own in any case.
+        duel_s = min(sum(parts[len(rounds) :]), budget_s - sum(each.seconds for each in rounds))
+        winner = left[0] if left else ""
+        return Found(rounds=tuple(rounds), winner=winner, duel_s=max(duel_s, parts[-1]), changes=_ratios(rounds))
 
     def arm(self, change: str) -> Arm:
         """The base with a change."""

@@ -6,10 +6,13 @@ from hashlib import sha256
 
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
+from harness.measure.conductor.budget import START_UP_SHARE
 from harness.plan.config import Config, with_values
 from harness.store.runs import open_store
 
 LAUNCHES = 2
+START_S = 3.0
+"""About how long a worker takes to start and warm up with the real model on two cores."""
 MANY_BLOCKS = 10_000
 LOOKED_AT = 500
 """How many of the newest runs are searched for those of a search that was killed."""
@@ -37,15 +40,22 @@ class SearchRuns:
     resumed: bool = False
     untried: tuple[tuple[str, str], ...] = ()
     """Candidates that could not be made, each with the reason: stored with each run."""
+    report: Callable[[str], object] = str
+    """Takes a line for the user before each run; by default it is dropped."""
 
     def selection(self, part: str) -> str:
         """What the store says of a run: `tune: round 1`, `optimise: round 1 of search 0a1b2c3d`."""
         return f"{self.command}: {part}" + (f" of search {self.key}" if self.key else "")
 
     def measure_round(self, scenarios: Sequence[Scenario], budget_s: float, number: int) -> RunData:
-        """One round: every candidate and the base in the same blocks. Raises Stopped."""
+        """One round: every candidate and the base in the same blocks, in one launch where two take too long to start.
+
+        Raises Stopped.
+        """
         chosen = self.config.chosen
-        limits = {"launches": chosen("launches", LAUNCHES), "blocks": chosen("blocks", MANY_BLOCKS)}
+        starting_s = LAUNCHES * START_S * len(scenarios)
+        launches = LAUNCHES if starting_s <= START_UP_SHARE * budget_s else 1
+        limits = {"launches": chosen("launches", launches), "blocks": chosen("blocks", MANY_BLOCKS)}
         return self.measure(scenarios, part=f"round {number + 1}", values={"budget": budget_s, **limits})
 
     def measure(self, scenarios: Sequence[Scenario], *, part: str, values: dict[str, object]) -> RunData:
@@ -59,6 +69,8 @@ class SearchRuns:
         from harness.runner.progress import measure_live
         from harness.runner.run_analysis import RunAnalysis, undecided
 
+        arms = len({each.arm.id for each in scenarios})
+        self.report(f"{part}: {arms} arms, {values['budget']:.0f} s")
         notes = tuple(f"not tried: {name}: {reason}" for name, reason in self.untried)
         analysis = RunAnalysis(
             conclude=lambda found: Conclusions(

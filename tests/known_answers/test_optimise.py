@@ -136,9 +136,11 @@ def test_a_candidate_that_does_not_load_is_named_and_dropped(
 
 def test_without_time_for_the_duel_nothing_is_proven(here: Command, judged: Plant) -> None:
     judged()
-    said = here(*SEARCH[:-1], "25s", *FEW)
+    said = here(*SEARCH[:-1], "8s", *FEW)
     assert said.returncode == 0, said.stdout + said.stderr
     text = " ".join(said.stdout.split())
+    assert "round 1: 4 arms, " in text
+    assert "speech 1: " in text
     assert f"{FAST} leads, but no time was left for the final duel, so nothing is proven" in text
     assert "session = ort.InferenceSession(" not in text
 
@@ -158,10 +160,10 @@ def test_a_round_in_which_the_current_arm_was_slow_makes_no_dropped_candidate_lo
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judged()
-    slow = iter(range(2))
+    slow = iter(range(1))
 
     def luckless(order: Any, **given: Any) -> Any:
-        """The current arm takes 12 % longer in both launches of the first round."""
+        """The current arm takes 12 % longer in the launch of the first round."""
         is_base = order.model == "scripted" and not order.session_options and not order.threads
         if is_base and next(slow, None) is not None:
             order = replace(order, script={**order.script, "pace": "1.12"})
@@ -174,12 +176,13 @@ def test_a_round_in_which_the_current_arm_was_slow_makes_no_dropped_candidate_lo
     with open_store(load_config({}, environment={}).results) as store:
         blocks = [sum(len(store.load(run).blocks) for run in runs) for runs in found["rounds"]]
     assert row(found, FAST)["blocks"] == sum(blocks)
-    assert row(found, "threads=2")["blocks"] == blocks[0]
-    dropped = [each["change"] for each in found["tried"] if each["result"] == "dropped in round 1"]
+    dropped = [each for each in found["tried"] if each["result"] == "dropped in round 1"]
     assert len(dropped) > 1
+    assert {each["blocks"] for each in dropped} == {blocks[0]}
     alone = "the first round by itself says -0.113"
-    assert dropped == pytest.approx([0.0] * len(dropped), abs=0.07), alone
-    assert dropped == pytest.approx([row(found, "threads=1")["change"]] * len(dropped), abs=0.03), "all do nothing"
+    assert [each["change"] for each in dropped] == pytest.approx([0.0] * len(dropped), abs=0.07), alone
+    idle = [each["change"] for each in found["tried"] if FAST not in each["candidate"]]
+    assert idle == pytest.approx([idle[0]] * len(idle), abs=0.03), "all do nothing"
 
 
 def test_a_machine_that_changed_is_reported(
