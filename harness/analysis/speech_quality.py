@@ -1,7 +1,7 @@
 """What the kept audio says and how it sounds: summaries of each scenario, and how it compares with its original's."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -12,9 +12,10 @@ from harness.analysis.speech_rule import Answer, judge_audio, worst_of
 from harness.analysis.stats.estimate import summarise
 from harness.core.comma_lists import listed
 from harness.core.records.run import RunData
-from harness.core.records.speech import SpeechKind, SpeechReading, SpeechVerdict
+from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading, SpeechVerdict
+from harness.core.records.value import Reading, known, unknown
 from harness.core.records.verdict import SPEECH_VERDICT, Summary, Verdict, VerdictKind
-from harness.metrics.definitions.speech import SPEECH
+from harness.metrics.definitions.speech import SPEECH, WORDS
 from harness.metrics.registry import METRICS
 
 SOUNDS = ("mcd", "duration_ratio")
@@ -29,6 +30,13 @@ SENTENCES = {
     SpeechKind.DIFFERENT: "Its speech is different from the original's",
     SpeechKind.BROKEN: "Its speech is broken",
 }
+OF_WORDS: Mapping[str, Callable[[SpeechReading, EditCounts], Reading]] = {
+    "wer": lambda each, _: each.readings["wer"],
+    "cer": lambda each, _: each.readings.get("cer", unknown("not judged")),
+    "word_errors": lambda _, words: known(float(words.errors)),
+    "word_count": lambda _, words: known(float(words.reference)),
+}
+"""Metric → its value in a reading whose words were counted."""
 NOISE = "the replica's speech is noise, in which there are no words"
 LISTEN = "listen to it: its audio is kept with the results; its speed does not count while its output differs"
 
@@ -50,7 +58,7 @@ def with_speech(
     by_scenario: dict[str, list[SpeechReading]] = {}
     for each in readings:
         by_scenario.setdefault(each.scenario_id, []).append(each)
-    names = {each.name for each in SPEECH}
+    names = {each.name for each in (*SPEECH, *WORDS)}
     summaries = tuple(
         _summary(each, by_scenario.get(each.scenario_id, ()), reason) if each.metric in names else each
         for each in conclusions.summaries
@@ -172,8 +180,11 @@ def _notes(verdicts: Sequence[SpeechVerdict]) -> list[str]:
 
 
 def _summary(before: Summary, found: Sequence[SpeechReading], reason: str) -> Summary:
-    """The median over the launches; where none has a value, the first reason."""
-    readings = [each.readings[before.metric] for each in found if before.metric in each.readings]
+    """The median over the launches, or what `OF_WORDS` has of the worst; where none has a value, the first reason."""
+    if before.metric in OF_WORDS:
+        readings = _of_worst(found, OF_WORDS[before.metric])
+    else:
+        readings = [each.readings[before.metric] for each in found if before.metric in each.readings]
     if not readings:
         return replace(before, reason=reason) if reason and before.n == 0 else before
     return summarise(
@@ -185,3 +196,12 @@ def _summary(before: Summary, found: Sequence[SpeechReading], reason: str) -> Su
         bounds=METRICS[before.metric].bounds,
         reason=next((each.reason for each in readings if each.value is None), ""),
     )
+
+
+def _of_worst(found: Sequence[SpeechReading], value: Callable[[SpeechReading, EditCounts], Reading]) -> list[Reading]:
+    """The value of the launch with the most words in error, once for each launch whose words were counted."""
+    counted = [(each, each.words) for each in found if each.words is not None]
+    if not counted:
+        return [each.readings["wer"] for each in found if "wer" in each.readings]
+    worst = max(counted, key=lambda pair: (pair[1].errors, -pair[1].reference))
+    return [value(*worst)] * len(counted)

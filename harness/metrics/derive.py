@@ -10,7 +10,7 @@ from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.value import Reading, known, unknown
 from harness.metrics.concurrency import add_lag, add_window, hit_rates, load_peaks, longest_waits
 from harness.metrics.definitions.audio import NOISE, SIMILARITY
-from harness.metrics.definitions.speech import SPEECH
+from harness.metrics.definitions.speech import SPEECH, WORDS
 from harness.metrics.per_request import REPETITION_METRICS, repetition_figures, reported
 from harness.metrics.playback import NOT_STREAMING, gaps
 from harness.metrics.start_up import (
@@ -142,7 +142,7 @@ def _synthesis(scenario: Scenario, records: _Records) -> Mapping[str, Values]:
     if rates := hit_rates(measured):
         values.add("cache_hit_rate", rates)
     add_lag(values, scenario, data, measured)
-    for metrics, reason in ((SIMILARITY, NOT_COMPARED), (SPEECH, NOT_JUDGED), (NOISE, NO_YARDSTICK)):
+    for metrics, reason in ((SIMILARITY, NOT_COMPARED), ((*SPEECH, *WORDS), NOT_JUDGED), (NOISE, NO_YARDSTICK)):
         for each in metrics:
             values.add_whole(each.name, unknown(reason))
     return values.values

@@ -8,7 +8,7 @@ from harness.core.errors import UsageError, nearest
 from harness.metrics.definitions.audio import NOISE, SIMILARITY
 from harness.metrics.definitions.resources import FIRST, LOADING, MEMORY
 from harness.metrics.definitions.service import SERVICE
-from harness.metrics.definitions.speech import SPEECH
+from harness.metrics.definitions.speech import SPEECH, WORDS
 from harness.metrics.definitions.speed import SPEED, STAGES
 from harness.metrics.definitions.streaming import STREAMING
 from harness.metrics.metric import Direction, Metric, Per, Scale
@@ -21,7 +21,19 @@ __all__ = ["METRICS", "Direction", "Metric", "Per", "Scale", "lacks_interval", "
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         each.name: each
-        for each in (*SPEED, *STREAMING, *STAGES, *LOADING, *FIRST, *MEMORY, *SERVICE, *SIMILARITY, *NOISE, *SPEECH)
+        for each in (
+            *SPEED,
+            *STREAMING,
+            *STAGES,
+            *LOADING,
+            *FIRST,
+            *MEMORY,
+            *SERVICE,
+            *SIMILARITY,
+            *NOISE,
+            *SPEECH,
+            *WORDS,
+        )
     }
 )
 """Every metric by its name, in the order in which tables show them."""

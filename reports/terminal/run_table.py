@@ -14,16 +14,16 @@ from harness.metrics.registry import METRICS
 from reports.terminal.console import PIPED_WIDTH
 from reports.terminal.load_table import loads_table
 from reports.terminal.plain_table import PlainTable
-from reports.text.speech import speech_words
+from reports.text.speech import WORD_ERRORS_HEAD, speech_words, word_errors
 
 STARTUP = ("load_time", "load_first_inference", "rss_loaded")
 FIRST_REQUESTS = ("warm_up_cost", "latency", "rtf", "rss_peak")
 SYNTHESIS = ("ttfa", "latency", "rtf", "rss_peak")
 AT_ONCE = ("ttfa", "latency", "throughput", "longest_wait")
 SOAK = ("latency", "rtf", "rss_peak", "rss_slope")
-SPOKEN = ("wer", "dnsmos_overall")
-"""Columns beside those of `SYNTHESIS`, in a wide terminal, where at least one scenario's audio was judged."""
 """Columns of the tables; every other figure is in the report."""
+DNSMOS = "dnsmos_overall"
+"""Shown beside those of `SYNTHESIS`, with the words in error, in a wide terminal, where any audio was judged."""
 WIDE = 100
 
 SIGNS = {
@@ -100,8 +100,10 @@ def _table(scenarios: Sequence[Scenario], shown: Sequence[str], data: RunData, *
         name: [_figure(summaries.get((scenario.id, name)), interval=wide) for scenario in scenarios] for name in shown
     }
     if shown is SYNTHESIS and wide:
+        errors = word_errors(data)
         spoken = {
-            name: [_figure(summaries.get((each.id, name)), interval=False) for each in scenarios] for name in SPOKEN
+            WORD_ERRORS_HEAD: [errors.get(each.id, "–") for each in scenarios],
+            DNSMOS: [_figure(summaries.get((each.id, DNSMOS)), interval=False) for each in scenarios],
         }
         figures |= {name: column for name, column in spoken.items() if set(column) != {"–"}}
     if figures.get("ttfa") == figures.get("latency"):

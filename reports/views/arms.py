@@ -15,7 +15,7 @@ from harness.metrics.start_up import launch_figures
 from harness.metrics.values import Grouped, paired_log_ratios
 from reports.text.format import NOTHING, Scale, arm_parts, change_of, metric_of, percent, request_parts, scale
 from reports.text.naming import names_of
-from reports.text.speech import speech_words
+from reports.text.speech import WORD_ERRORS, speech_words, word_errors
 from reports.views.pair_changes import pair_changes
 from reports.views.speech import OF_TEXT, Badge, Speech
 
@@ -208,6 +208,8 @@ def _line(
             figures[each] += beside
         elif ITSELF.get(each) in figures:
             figures[each] = f"{figures[ITSELF[each]]} (itself)"
+    if WORD_ERRORS in figures:
+        figures[WORD_ERRORS] = word_errors(data).get(scenario.id, figures[WORD_ERRORS])
     if word := speech_words(data).get(scenario.id):
         figures[SPEECH_VERDICT] = word
     return ArmLine(

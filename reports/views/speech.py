@@ -13,12 +13,13 @@ from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.core.redaction import published_record, published_text
 from harness.store.audio import read_speech
 from reports.text.format import count, scale, sentence
+from reports.text.speech import WORD_ERRORS
 from reports.text.transcripts import marked, plain
 
 SHORT = {"dnsmos_overall": "DNSMOS overall", "dnsmos_signal": "signal", "dnsmos_p808": "P.808"}
 """What an audio was rated by, in the order shown: metric → its name beside a player."""
 SCORES = tuple(SHORT)
-OF_TEXT = ("wer", *SCORES)
+OF_TEXT = (WORD_ERRORS, *SCORES)
 """Figures of a scenario's speech that tables show beside those of similarity."""
 
 

@@ -9,9 +9,9 @@ from harness.core.records.run import RunData, RunKind, kind_of
 from harness.core.records.verdict import SPEECH_VERDICT, TargetKind
 from harness.core.redaction import published
 from harness.metrics.registry import lacks_interval
-from reports.text.format import count, metric_of, moment, visible
+from reports.text.format import NOTHING, count, metric_of, moment, visible
 from reports.text.naming import Names, names_of
-from reports.text.speech import speech_words
+from reports.text.speech import speech_words, word_errors
 from reports.views.changes import ChangeGroup, changes
 from reports.views.facts import Gap, gaps
 from reports.views.headline import headline
@@ -141,12 +141,17 @@ def _pairs(data: RunData, named: Names) -> list[str]:
 
 def _speech(data: RunData, named: Names) -> list[str]:
     """The verdicts on speech, if the run has any."""
-    words = speech_words(data)
+    words, errors = speech_words(data), word_errors(data)
     judged = [each for each in data.verdicts if each.metric == SPEECH_VERDICT]
     if not judged:
         return []
-    rows = [(named.of(each.scenario_id).full, words[each.scenario_id], each.reason) for each in judged]
-    return ["### Speech", table(("Scenario", "Speech", "Why"), rows[:MOST]), *_more(len(rows))]
+    rows = [
+        (named.of(own).full, words[own], errors.get(own, NOTHING), errors.get(each.reference, NOTHING), each.reason)
+        for each in judged
+        for own in (each.scenario_id,)
+    ]
+    heads = ("Scenario", "Speech", "Word errors", "Of the original", "Why")
+    return ["### Speech", table(heads, rows[:MOST]), *_more(len(rows))]
 
 
 def _targets(data: RunData, named: Names) -> list[str]:

@@ -5,6 +5,7 @@ tests of their own.
 """
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,10 +35,10 @@ Plant = Callable[..., None]
 def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     """Let the judge find words in error, and an estimate, in the audio of the faster variant."""
 
-    def planting(*, errors: int = 0, mos: float = 3.5) -> None:
+    def planting(*, errors: int = 0, mos: float = 3.5, launches: tuple[int, ...] = (0, 1)) -> None:
         def reading(scenario_id: str, launch: int) -> SpeechReading:
             fast = scenario_id.startswith(FAST)
-            words = EditCounts(reference=10, substituted=errors if fast else 0)
+            words = EditCounts(reference=10, substituted=errors if fast and launch in launches else 0)
             return SpeechReading(
                 scenario_id=scenario_id, launch=launch, text="text", language="en-us", audio_sha256="", seconds=1.0,
                 readings={"wer": known(words.errors / 10), "dnsmos_overall": known(mos if fast else 3.5)},
@@ -87,6 +88,25 @@ def test_a_faster_variant_that_says_something_else_fails_and_is_not_recommended(
     assert f"{FAST}; the second best, {ORIGINAL}, is " in recommended(here, "--ignore-quality")
 
 
+def test_words_lost_in_one_launch_are_shown_as_a_count_and_never_averaged(here: Command, plant: Plant) -> None:
+    plant(errors=4, launches=(1,))
+    ran = here(*RUN, "--summary", "summary.md")
+    assert ran.returncode == 3
+    table = ran.stdout.partition("Side by side")[0].splitlines()
+    heads, *rows = (re.split(r"\s{2,}", line.strip()) for line in table if re.match(r" *(scenario|scripted\S*) ", line))
+    assert [row[heads.index("word errors")] for row in rows] == ["0 of 10", "4 of 10"]
+    summary = Path("summary.md").read_text(encoding="utf-8").partition("### Speech")[2]
+    assert "| broken | 4 of 10 | 0 of 10 | Its speech is broken" in summary
+    exported = [json.loads(line) for line in here("runs", "export", "latest", "--format", "jsonl").stdout.splitlines()]
+    values = {
+        (each["record"]["scenario_id"].partition("/")[0], each["record"]["metric"]): each["record"]["median"]
+        for each in exported
+        if each["kind"] == "summary"
+    }
+    found = {arm: tuple(values[arm, name] for name in ("word_errors", "word_count", "wer")) for arm in (ORIGINAL, FAST)}
+    assert found == {ORIGINAL: (0.0, 10.0, 0.0), FAST: (4.0, 10.0, 0.4)}
+
+
 def test_a_variant_that_sounds_worse_is_different_fails_nothing_and_is_not_recommended(
     here: Command, plant: Plant
 ) -> None:
@@ -95,7 +115,7 @@ def test_a_variant_that_sounds_worse_is_different_fails_nothing_and_is_not_recom
     assert ran.returncode == 0, ran.stdout
     assert "different" in row(ran.stdout, FAST)
     summary = Path("summary.md").read_text(encoding="utf-8").partition("### Speech")[2]
-    assert "| different | Its speech is different from the original's" in summary
+    assert "| different | 0 of 10 | 0 of 10 | Its speech is different from the original's" in summary
     assert "dnsmos_overall is 2.90, the original's 3.50" in ran.stdout
     assert f"excluded: {FAST}: Its speech is different from the original's" in recommended(here)
     assert f"{FAST}; the second best" in recommended(here, "--ignore-quality")

@@ -33,10 +33,13 @@ def summaries(folder: Path) -> dict[str, Summary]:
 
 def test_a_run_tells_what_is_said_and_keeps_it_beside_the_audio(here: Command, tools: Path, tmp_path: Path) -> None:
     say(tools, "Something else.")
-    found = here(*RUN, KOKORO_BENCH_QUALITY="on", **{VARIABLE: str(tools)})
+    found = here(*RUN, "--report", "site", KOKORO_BENCH_QUALITY="on", **{VARIABLE: str(tools)})
     assert found.returncode == 0, found.stderr
     told = summaries(tmp_path)
     assert told["dnsmos_p808"].median == 3.5
+    assert (told["word_errors"].median, told["word_count"].median) == (5, 3)
+    assert re.search(r" 5 of 3 ", found.stdout)
+    assert '"Word errors">5 of 3<' in (tmp_path / "site/models.html").read_text(encoding="utf-8")
     assert told["wer"].median == pytest.approx(5 / 3)  # none of three words is heard, and two others are
     assert told["leading_silence"].n or told["leading_silence"].reason
     assert re.search(r"^after measuring, judging \d+ s of speech takes about \d+ s", found.stdout, re.MULTILINE)
@@ -54,7 +57,7 @@ def test_without_the_tools_the_timing_is_kept_with_the_reason(here: Command, tmp
     assert found.returncode == 0, found.stderr
     told = summaries(tmp_path)
     assert told["latency"].median
-    for name in ("wer", "cer", "dnsmos_overall", "dnsmos_signal", "dnsmos_p808", "loudness"):
+    for name in ("wer", "cer", "word_errors", "dnsmos_overall", "dnsmos_signal", "dnsmos_p808", "loudness"):
         assert told[name].reason.startswith("the speech tools cannot be had: "), name
     assert "speed is measured without them" in found.stdout
 

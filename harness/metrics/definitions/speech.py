@@ -19,6 +19,15 @@ _error_rate = partial(
     unit="ratio",
     direction=Direction.LOWER,
     per=Per.SCENARIO,
+    definition=2,
+    moved_by="Mispronounced, missing and repeated words, noise, distortion.",
+    fooled_by=_RECOGNISER,
+)
+_words = partial(
+    Metric,
+    unit="words",
+    per=Per.SCENARIO,
+    decimals=0,
     moved_by="Mispronounced, missing and repeated words, noise, distortion.",
     fooled_by=_RECOGNISER,
 )
@@ -37,14 +46,14 @@ SPEECH = (
         name="wer",
         title="Word error rate",
         formula="(S + D + I) / N: words substituted, deleted and inserted between the text, of N words, and the "
-        "transcript by Whisper tiny.en",
+        "transcript by Whisper tiny.en; of the launch with the most words in error",
         meaning="The fraction of the text's words that a recogniser does not recover from the audio.",
     ),
     _error_rate(
         name="cer",
         title="Character error rate",
         formula="(S + D + I) / N: characters substituted, deleted and inserted between the text, of N characters, and "
-        "the transcript by Whisper tiny.en",
+        "the transcript by Whisper tiny.en; of the launch with the most words in error",
         meaning="As the word error rate, but a word that is nearly right counts for less.",
         beside="wer",
     ),
@@ -111,4 +120,25 @@ SPEECH = (
         fooled_by="Short utterances have few blocks of 0.4 s.",
     ),
 )
-"""Metrics of the kept audio of a scenario: medians over its launches. They are shown, not gated against baselines."""
+"""Metrics of each kept audio. Of a scenario: medians over its launches, and for words those of its worst launch, so that
+no sentence that one launch lost disappears in a mean. They are shown, not gated against baselines."""
+
+WORDS = (
+    _words(
+        name="word_errors",
+        title="Word errors",
+        direction=Direction.LOWER,
+        formula="S + D + I of wer, in the launch with the most words in error",
+        meaning="How many of the text's words a recogniser does not recover from the audio, with words that it adds.",
+        beside="word_count",
+    ),
+    _words(
+        name="word_count",
+        title="Words of the text",
+        direction=Direction.NEITHER,
+        formula="N of wer: the words of the text's normal form",
+        meaning="How many words the words in error are counted among.",
+        moved_by="The text.",
+    ),
+)
+"""Counts behind `wer`, of a scenario's worst launch."""
