@@ -119,7 +119,7 @@ def with_load_defaults(config: Config, traffic: "Sequence[Traffic]") -> "tuple[C
     if not config["url"]:
         raise UsageError("a load takes a server", where="load", remedy="--url http://127.0.0.1:8880, or --server NAME")
     blocks = config.chosen("blocks", 1)
-    rounds = blocks * (len(config["text"]) + bool(config["say"]) or len(TEXTS))
+    rounds = blocks * (len(config["text"]) + len(config["say"]) or len(TEXTS))
     if config["budget"]:
         traffic = within_budget(traffic, config["budget"], rounds=rounds)
     budget = rounds * sum(each.longest_s for each in traffic)

@@ -1,8 +1,9 @@
 """Options that mean the same everywhere: each stands for one key of the configuration."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from harness.core.errors import UsageError
 from harness.core.output_files import check_file, write_whole
 from harness.core.user_paths import user_path
 from harness.plan.config import Config, joined, load_config
-from harness.plan.keys import KEYS
+from harness.plan.keys import KEYS, Key
 
 if TYPE_CHECKING:
     from harness.core.records.run import RunData, RunKind
@@ -46,7 +47,7 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
                 flags = f"--{key.name}/--no-{key.name}"
                 declared = option(flags, group=key.group, help=key.meaning, default=None, callback=_switched)
             else:
-                given_again: Any = LISTED if key.many else {}
+                given_again: Any = {"multiple": True, "callback": partial(_combined, key)} if key.many else {}
                 declared = option(
                     f"--{key.name}", group=key.group, help=key.meaning, metavar=key.metavar, **given_again
                 )
@@ -73,6 +74,13 @@ class UserPath(click.Path):
 def _joined(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> str | None:
     del context, parameter
     return joined(value)
+
+
+def _combined(
+    key: Key, context: click.Context, parameter: click.Parameter, value: tuple[str, ...]
+) -> str | Sequence[str] | None:
+    del context, parameter
+    return key.combined(value)
 
 
 def _switched(context: click.Context, parameter: click.Parameter, value: bool | None) -> str | None:  # noqa: FBT001 - click's own

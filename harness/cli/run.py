@@ -64,7 +64,8 @@ def run(
         obtain(config)
     listing, silent = ["-q", "--tb=no", "--disable-warnings"], ["--table-only", "--benchmark-quiet"]
     arguments += listing if listed else ["-q"] if pytest_output else silent
-    arguments += [f"--{name}={value}" for name, value in config.given.items()]
+    given = ((name, [value] if isinstance(value, str) else value) for name, value in config.given.items())
+    arguments += [f"--{name}={each}" for name, values in given for each in values]
     arguments += ["-k", expression] if expression else []
     session = SuiteSession(quiet=not (listed or pytest_output))
     with TemporaryDirectory(prefix="kokoro-bench-") as directory:

@@ -1,6 +1,6 @@
 """The configuration keys. Each is a command-line option, a key of pyproject.toml and an environment variable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -57,15 +57,24 @@ class Key:
     flag: bool = False
     """Whether the option is given without a value: `--NAME` for "on", `--no-NAME` for "off"."""
 
+    whole: bool = False
+    """Whether a comma is a part of an item, so that the items of a list are given one by one."""
+
     @property
     def many(self) -> bool:
-        """Whether the value is a list. The option then accepts commas and may be repeated."""
+        """Whether the value is a list. The option may then be repeated, and accepts commas unless `whole`."""
         return isinstance(self.default, tuple)
+
+    def combined(self, given: Sequence[str] | None) -> str | Sequence[str] | None:
+        """A list's option, given several times, as the one value that it stands for; None if not given."""
+        if not given:
+            return None
+        return given if self.whole else ",".join(given)
 
     @property
     def metavar(self) -> str:
         """The name of the whole value in the help: DURATION, or PATH,… for a list."""
-        return f"{self.value},…" if self.many else self.value
+        return f"{self.value},…" if self.many and not self.whole else self.value
 
 
 _NAMED = [name for name in BUILT_IN if name != ENDPOINT.name]  # which is chosen by a URL
@@ -106,8 +115,8 @@ _SUBJECT = (
 _TEXT = (
     Key(name="text", default=(), parse=as_texts, group=Group.TEXT, value="CLASS",
         meaning="text classes instead of the suites' own"),
-    Key(name="say", default="", parse=as_spoken, group=Group.TEXT, value="TEXT",
-        meaning="your own text instead of the suites' texts"),
+    Key(name="say", default=(), parse=as_spoken, group=Group.TEXT, value="TEXT", whole=True,
+        meaning="your own text instead of the suites' texts; give it again for another"),
     Key(name="voice", default="af_heart", parse=as_text, group=Group.TEXT, value="VOICE,…",
         meaning="voices (default: af_heart, or the first of a voices file without it); only run takes several"),
     Key(name="language", default="", parse=as_language, group=Group.TEXT, value="LANGUAGE",

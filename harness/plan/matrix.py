@@ -199,11 +199,11 @@ def expand(
     voice: str,
     language: str = "",
     texts: Sequence[str] = (),
-    own: Utterance | None = None,
+    own: Sequence[Utterance] = (),
 ) -> tuple[Scenario, ...]:
     """Every scenario of a request: arms × changes × texts × voices × speeds.
 
-    `texts` are classes of the corpus, `own` is a user's own text; both replace the request's texts. `language` is the
+    `texts` are classes of the corpus, `own` are a user's own texts; both replace the request's texts. `language` is the
     user's language. Raises UsageError.
     """
     voices = request.voices or (voice,)
@@ -215,7 +215,7 @@ def expand(
     for name in texts:
         if name not in TEXT_CLASSES:
             raise UsageError(f"unknown text class {name!r}", where="--text", remedy=nearest(name, list(TEXT_CLASSES)))
-    classes = (*texts, own.text_class) if own else tuple(texts) or request.texts
+    classes = (*texts, *(each.text_class for each in own)) or request.texts
     return tuple(
         Scenario(
             arm=arm,
@@ -245,7 +245,7 @@ def make_plan(
     *,
     corpus: Corpus,
     run_limits: RunLimits,
-    own: Utterance | None = None,
+    own: Sequence[Utterance] = (),
     selection: str = "",
     script: Mapping[str, str] | None = None,
 ) -> Plan:
@@ -258,7 +258,7 @@ def make_plan(
     spoken = {text_key(scenario): scenario for scenario in distinct if not scenario.mode.is_load}
     concurrent = {text_key(scenario): scenario for scenario in distinct if scenario.is_concurrent}
     corpora = {language: corpus.in_language(language) for language in sorted(map(text_language, spoken.values()))}
-    own_texts = {own.text_class: (own,)} if own else {}
+    own_texts = {each.text_class: (each,) for each in own}
     return Plan(
         scenarios=distinct,
         utterances={

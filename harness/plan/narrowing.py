@@ -20,7 +20,8 @@ def label(selection: str, config: Config, *, chosen: Sequence[str] = ()) -> str:
     values = {name: config[name] for name in KEYS if config.origins[name] != "default"}
     if "model" in values:
         values["model"] = tuple(map(_without_folder, values["model"]))
-    narrowing = [f"--{name} {_as_text(value)}" for name, value in values.items()]
+    given = ((name, each) for name, value in values.items() for each in (value if name == "say" else [value]))
+    narrowing = [f"--{name} {_as_text(value)}" for name, value in given]
     return published_selection(" ".join([selection, *narrowing, *chosen]))
 
 

@@ -43,12 +43,12 @@ def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or 
     return _without_nul(value)
 
 
-def as_spoken(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    """Text that somebody can speak."""
-    text = as_text(value).strip()
-    if not text:
+def as_spoken(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
+    """Texts that somebody can speak: one text or a list of them, each but once."""
+    texts = [as_text(each).strip() for each in (value if isinstance(value, list | tuple) else [value])]
+    if not all(texts):
         raise ValueError("is empty: it must hold at least one word")
-    return text
+    return tuple(dict.fromkeys(texts))
 
 
 def as_texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option

@@ -14,7 +14,7 @@ import pytest
 from harness.core.crash_report import crash_line
 from harness.core.errors import BenchError, ExitCode, InternalError, Interruption, UsageError
 from harness.core.records.scenario import Scenario
-from harness.plan.config import Config, joined, load_config
+from harness.plan.config import Config, load_config
 from harness.plan.keys import KEYS
 from harness.plan.narrowing import label
 from harness.runner.session_outcome import Failures, Finding
@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for level in LEVELS:
         config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
     given = {key: config.getoption(f"kokoro_bench_{key.name}") for key in KEYS}
-    options = {key.name: joined(value) if key.many else value for key, value in given.items()}
+    options = {key.name: key.combined(value) if key.many else value for key, value in given.items()}
     try:
         loaded = load_config(options, start=config.rootpath, shell=config.invocation_params.dir)
     except BenchError as error:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from textwrap import shorten
 
 from harness.analysis.conclude import Conclusions, conclude, policy_of
 from harness.analysis.early_stop import precision_reached
@@ -18,7 +19,7 @@ from harness.core.cache_root import default_root
 from harness.core.clock import ScriptedClock
 from harness.core.errors import BenchError, UsageError
 from harness.core.records.reference import Reference
-from harness.core.records.scenario import Mode, Scenario
+from harness.core.records.scenario import Mode, Scenario, Utterance
 from harness.measure.conductor.event_file import event_handlers_from
 from harness.measure.conductor.events import EventHandler
 from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown
@@ -34,7 +35,7 @@ from harness.runner.replay import Replays
 from harness.runner.replay_preparation import clock_time
 from harness.runner.resources import Reporter, Resources, prepare_resources, resolve_all
 from harness.runner.run_analysis import Conduct, RunAnalysis, in_blocks, undecided
-from harness.runner.selection import BUDGETS_S, own_text, wanted_scenarios
+from harness.runner.selection import BUDGETS_S, own_texts, wanted_scenarios
 from harness.runner.side_tasks import SideTasks, unexplained
 from harness.runner.source_changes import with_commits
 from harness.runner.voices import VoiceChoice, choose_voices
@@ -87,6 +88,8 @@ def measure(
         voices, refusals = _speakable(config, resources, scenarios)
         check_overlap(config.waivers, [scenario.id for scenario in voices.scenarios])
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
+        for line in _legend(own_texts(config)):
+            report(line)
         plan = replace(plan, untried=analysis.untried)
         if config["profile"] == "on" and not analysis.divides_budget:
             plan = _with_time_for_profiles(plan, report)
@@ -102,6 +105,13 @@ def measure(
             session, plan, analysis, notes=voices.notes, refusals=refusals, conduct=conduct, replays=replays
         )
     return replace(finished, replaced=voices.replaced, left_out=voices.left_out)
+
+
+def _legend(texts: Sequence[Utterance]) -> Iterator[str]:
+    """What the names of several texts of the user's own stand for."""
+    if len(texts) > 1:
+        width = max(len(each.text_class) for each in texts)
+        yield from (f"{each.text_class:{width}}  {shorten(each.text, 90, placeholder=' …')}" for each in texts)
 
 
 def _with_time_for_profiles(plan: Plan, report: Reporter) -> Plan:
@@ -236,7 +246,7 @@ def plan_of(
         scenarios,
         corpus=Corpus(),
         run_limits=run_limits,
-        own=own_text(config),
+        own=own_texts(config),
         selection=selection,
         script=dict(config["script"]),
     )

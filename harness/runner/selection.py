@@ -48,14 +48,14 @@ def wanted_scenarios(
             voice=config.voices[0],
             language=config["language"],
             texts=config["text"],
-            own=own_text(config),
+            own=own_texts(config),
         )
     )
 
 
-def own_text(config: Config) -> Utterance | None:
-    """The text of the user's own, if one is configured."""
-    return user_text(config["say"]) if config["say"] else None
+def own_texts(config: Config) -> tuple[Utterance, ...]:
+    """The user's own texts that are configured."""
+    return tuple(map(user_text, config["say"]))
 
 
 def wanted_arms(

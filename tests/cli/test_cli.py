@@ -159,6 +159,15 @@ class TestRun:
         assert {line["record"]["limit"] for line in lines if line["kind"] == "target"} >= {0.01, 9.0}
         assert {line["record"]["characters"] for line in lines if line["kind"] == "repetition"} == {25}
 
+    def test_two_texts_of_the_user_are_measured_in_one_run_under_names_that_are_explained(self, here: Command) -> None:
+        texts = ("Hello world", "Well, this is the other one.")
+        found = here(*RUN, "-k", "whole", "--say", texts[0], "--say", texts[1])
+        assert found.returncode == 0, found.stderr
+        named = {re.sub(r"  +.*", "", line): line for line in found.stdout.splitlines() if line.startswith("custom-")}
+        assert [line.removeprefix(name).strip() for name, line in named.items()] == list(texts)
+        table = found.stdout.partition("\nRun ")[2]
+        assert all(f"/whole/{name}" in re.sub(r"\s", "", table) for name in named)
+
     def test_a_github_step_summary_is_written_where_github_asks_for_one(self, here: Command, tmp_path: Path) -> None:
         file = tmp_path / "step.md"
         here(*RUN, "-k", "chars-12", GITHUB_STEP_SUMMARY=str(file))

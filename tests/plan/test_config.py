@@ -110,7 +110,8 @@ class TestValues:
             ("session-options", "spinning=off, arena=on", (("arena", "on"), ("spinning", "off"))),
             ("session-options", {"spinning": False, "inter_threads": 2}, (("inter_threads", "2"), ("spinning", "off"))),
             ("provider-options", "a=b=c", (("a", "b=c"),)),
-            ("say", "  How now?\n", "How now?"),
+            ("say", "  How now?\n", ("How now?",)),
+            ("say", ["Well, well.", "How now?", " Well, well."], ("Well, well.", "How now?")),
             ("require", "answer", "answer"),
             ("seed", 9007199254740991, 9007199254740991),
             ("seed", "9007199254740991", 9007199254740991),
@@ -182,7 +183,7 @@ class TestValues:
         assert caught.value.where == f"{file} [tool.kokoro-bench]"
 
     def test_every_default_passes_through_its_own_parser(self) -> None:
-        unset = {"budget", "say"}
+        unset = {"budget"}
         for key in KEYS:
             if key.name not in unset:
                 assert key.parse(key.default) == key.default, key.name
@@ -281,7 +282,7 @@ class TestGivenAgain:
         assert joined(()) is joined(None) is None
         assert {key.name for key in KEYS if key.many} == {
             "endpoint-options", "model", "provider", "provider-options", "session-options", "threads", "runtime",
-            "text", "targets", "tolerance", "gate-metrics", "script", "leave-out",
+            "text", "say", "targets", "tolerance", "gate-metrics", "script", "leave-out",
         }  # fmt: skip
 
     @pytest.mark.parametrize(

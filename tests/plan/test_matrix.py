@@ -50,9 +50,9 @@ def test_texts_of_the_user_replace_those_of_the_wish() -> None:
 def test_a_text_of_the_users_own_replaces_those_of_the_wish_and_stands_beside_the_users_classes() -> None:
     own = user_text("How now, brown cow?")
     request = ScenarioRequest(mode=Mode.WHOLE, texts=("chars-12",))
-    alone = expand(request, arms=[FP32], voice="af_heart", own=own)
+    alone = expand(request, arms=[FP32], voice="af_heart", own=[own])
     assert [each.text_class for each in alone] == [own.text_class]
-    beside = expand(request, arms=[FP32], voice="af_heart", own=own, texts=("chars-60",))
+    beside = expand(request, arms=[FP32], voice="af_heart", own=[own], texts=("chars-60",))
     assert [each.text_class for each in beside] == ["chars-60", own.text_class]
 
 
@@ -123,10 +123,10 @@ def test_a_plan_has_each_scenario_once_in_the_order_of_its_first_wish() -> None:
 def test_a_plan_knows_the_texts_that_are_spoken_and_no_others() -> None:
     own = user_text("How now, brown cow?")
     scenarios = [
-        *expand(ScenarioRequest(mode=Mode.WHOLE), arms=[FP32], voice="af_heart", texts=("chars-60",), own=own),
+        *expand(ScenarioRequest(mode=Mode.WHOLE), arms=[FP32], voice="af_heart", texts=("chars-60",), own=[own]),
         *expand(ScenarioRequest(mode=Mode.LOAD_WARM), arms=[FP32], voice="af_heart"),
     ]
-    plan = make_plan(scenarios, corpus=Corpus(), run_limits=PACE, own=own)
+    plan = make_plan(scenarios, corpus=Corpus(), run_limits=PACE, own=[own])
     assert set(plan.utterances) == {"chars-60", own.text_class}
     assert plan.utterances[own.text_class] == (own,)
     assert plan.utterances["chars-60"] == Corpus().variants("chars-60")

@@ -11,11 +11,16 @@ def test_a_selection_as_it_stands_is_its_own_label(tmp_path: Path) -> None:
 
 def test_whatever_decides_what_is_measured_stands_behind_it(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.kokoro-bench]\nvoice = "am_puck"\n')
-    options = {"threads": "1,2", "model": "replica", "session-options": "arena=off,spinning=on", "say": "How now?"}
+    options = {
+        "threads": "1,2",
+        "model": "replica",
+        "session-options": "arena=off,spinning=on",
+        "say": ["How now?", "Well, well."],
+    }
     config = load_config(options, start=tmp_path, environment={"KOKORO_BENCH_TEXT": "chars-12"})
     assert label("full", config, chosen=["-k whole"]) == (
         "full --model replica --session-options arena=off,spinning=on --threads 1,2 --text chars-12 --say How now?"
-        " --voice am_puck -k whole"
+        " --say Well, well. --voice am_puck -k whole"
     )
 
 
