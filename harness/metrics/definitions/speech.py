@@ -120,8 +120,11 @@ SPEECH = (
         fooled_by="Short utterances have few blocks of 0.4 s.",
     ),
 )
-"""Metrics of each kept audio. Of a scenario: medians over its launches, and for words those of its worst launch, so that
-no sentence that one launch lost disappears in a mean. They are shown, not gated against baselines."""
+"""Metrics of the kept audio of a scenario. They are shown, not gated against baselines.
+
+They are medians over the launches. Those of words are of the worst launch: a sentence that one launch lost would count
+half in a median of two.
+"""
 
 WORDS = (
     _words(
