@@ -29,6 +29,9 @@ LONGEST_S = 60.0
 """Longer audio takes too long; the longest text whose audio is kept has about 20 s."""
 SHORTEST_S = 0.1
 BEAM = 1
+SHORT_S = 3.0
+SHORT_FRAMES = 1_000
+"""Speech shorter than `SHORT_S` is first recognised in a window of so many frames of 10 ms, for a fifth of the cost."""
 TOO_LONG = f"longer than {LONGEST_S:g} s: only shorter audio is judged"
 TOO_SHORT = f"shorter than {SHORTEST_S:g} s"
 NOT_FINITE = "the audio holds values that are not finite"
@@ -40,6 +43,9 @@ class Judge:
     """The recogniser and the quality estimator. Raises ImportError if a tool is not installed."""
 
     def __init__(self) -> None:
+        # For the loudness and for `resampled`. Its second of loading is no part of the first recording.
+        import pyloudnorm  # noqa: F401
+
         from harness.measure.speech.dnsmos import Dnsmos
         from harness.measure.speech.words import normal
 
@@ -50,8 +56,18 @@ class Judge:
     def _recogniser(self) -> Any:  # noqa: ANN401 - the tool is not installed where types are checked
         from faster_whisper import WhisperModel
 
+        class Windowed(WhisperModel):  # type: ignore[misc,no-any-unimported,unused-ignore]
+            """Whisper fills its window of 30 s with silence, which costs as much as speech; `frames` are kept of it."""
+
+            frames: int | None = None
+
+            def encode(self, features: "NDArray[np.float32]") -> Any:  # noqa: ANN401 - as above
+                import numpy as np
+
+                return super().encode(np.ascontiguousarray(features[:, : self.frames]))
+
         folder = str(_folder(MODEL) / "model")
-        return WhisperModel(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=1)
+        return Windowed(folder, device="cpu", compute_type="int8", cpu_threads=1, num_workers=1)
 
     def warm_up(self, *, words: bool) -> None:
         """Load the recogniser if `words` is set, so that an import error shows before the first recording."""
@@ -74,8 +90,7 @@ class Judge:
         readings |= self._quality(audio, seconds)
         if not order.words:
             return Judgement(readings=readings)
-        transcript = self._transcript(audio, order.text) if seconds >= SHORTEST_S else ""
-        counted = _words(order.text, transcript)
+        transcript, counted = self._understood(audio, order.text, seconds)
         if counted is None:
             return Judgement(
                 readings=readings | dict.fromkeys(("wer", "cer"), unknown(NO_WORDS)), transcript=transcript
@@ -93,8 +108,27 @@ class Judge:
         found = self._dnsmos.score(audio)
         return dict(zip(names, map(known, (found.overall, found.signal, found.p808)), strict=True))
 
-    def _transcript(self, audio: "NDArray[np.float32]", text: str) -> str:
+    def _understood(
+        self, audio: "NDArray[np.float32]", text: str, seconds: float
+    ) -> tuple[str, tuple[EditCounts, EditCounts] | None]:
+        """The transcript of the audio, and its edits in words and characters; None if the text has no words.
+
+        In a short window the recogniser may repeat a sentence, or miss a word. So a transcript of it counts only
+        without any error; otherwise that of the whole window does.
+        """
+        if seconds < SHORTEST_S:
+            return "", _words(text, "")
+        if seconds < SHORT_S:
+            transcript = self._transcript(audio, text, frames=SHORT_FRAMES)
+            counted = _words(text, transcript)
+            if counted is None or not counted[0].errors:
+                return transcript, counted
+        transcript = self._transcript(audio, text, frames=None)
+        return transcript, _words(text, transcript)
+
+    def _transcript(self, audio: "NDArray[np.float32]", text: str, *, frames: int | None) -> str:
         """The text of the audio, of limited length, because a recogniser may repeat a phrase endlessly for noise."""
+        self._recogniser.frames = frames
         segments, _ = self._recogniser.transcribe(
             audio,
             beam_size=BEAM,

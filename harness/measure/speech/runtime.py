@@ -24,7 +24,7 @@ LOCK = Path(__file__).with_name("requirements.lock")
 NAME = "speech"
 VARIABLE = "KOKORO_BENCH_SPEECH_PYTHON"
 """Names the interpreter of an existing environment with the tools, so that none is built."""
-REVISION = 1
+REVISION = 2
 """Version of how the tools are used, raised with every change that affects a value."""
 BUILD_TIMEOUT_S = 400.0
 CHECK = "import faster_whisper, jiwer, onnxruntime, pyloudnorm, scipy.signal, whisper_normalizer.english"

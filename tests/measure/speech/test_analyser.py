@@ -69,7 +69,25 @@ def test_equal_audio_with_the_same_text_is_judged_once(tools: Path, tmp_path: Pa
     assert again == first
     assert asked(tools) == 1
     analyser(tools, tmp_path).analyse([kept(tmp_path, audio(), text="Another text.")])
-    assert asked(tools) == 2
+    assert asked(tools) == 3  # in a short window, and in the whole one because that was not the text
+
+
+@pytest.mark.parametrize(
+    ("heard", "speech_s", "transcript", "times"),
+    [
+        ("Hello world.|something else", 1.0, "Hello world.", 1),
+        ("Hello world. Hello world.|Hello word.", 1.0, "Hello word.", 2),
+        ("something else|Hello world.", 1.0, "Hello world.", 2),
+        ("Hello world.|Hello word.", 4.0, "Hello word.", 1),  # it is long enough for the whole window
+    ],
+)
+def test_short_window_of_a_short_audio_counts_only_without_an_error(
+    tools: Path, tmp_path: Path, heard: str, speech_s: float, transcript: str, times: int
+) -> None:
+    say(tools, heard)
+    (reading,) = analyser(tools, tmp_path).analyse([kept(tmp_path, audio(speech_s=speech_s))])
+    assert reading.transcript == transcript
+    assert asked(tools) == times
 
 
 @pytest.mark.parametrize(
