@@ -27,6 +27,24 @@ class Alignment:
     cost: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignedSpectra:
+    """Two utterances and their aligned frames, without the pairs in which both pause.
+
+    Powers have the shape (frames, bins), cepstra (frames, 13), each with its own number of frames; `rows` and
+    `columns`, shape (pairs,), are the frames of x and of y.
+    """
+
+    power_x: "Floats"
+    power_y: "Floats"
+    cepstra_x: "Floats"
+    cepstra_y: "Floats"
+    rows: "NDArray[np.intp]"
+    columns: "NDArray[np.intp]"
+    path: Alignment
+    """The alignment of all frames, pauses included."""
+
+
 def align(x: "Floats", y: "Floats", *, radius: int | None = None) -> Alignment:
     """The cheapest path through x of shape (n, k) against y of shape (m, k), both with at least one frame.
 

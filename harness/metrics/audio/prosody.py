@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from harness.metrics.audio.similarity import AlignedSpectra
+    from harness.metrics.audio.alignment import AlignedSpectra
     from harness.metrics.audio.spectra import Floats
 
 PROSODY = ("timbre_peak", "pitch", "pitch_spread", "pause", "opening_rate", "opening_loudness")

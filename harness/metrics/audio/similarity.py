@@ -5,12 +5,11 @@ Compare a distance with that of the original from itself under another seed, whi
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.core.records.value import Reading, known, unknown
-from harness.metrics.audio.alignment import Alignment, align
+from harness.metrics.audio.alignment import AlignedSpectra, Alignment, align
 from harness.metrics.audio.spectra import (
     FLOOR,
     HOP_S,
@@ -110,24 +109,6 @@ PEAK_FRAMES = 10
 DRIFT_SHARE = 0.10
 DRIFT_S = (1.0, 5.0)
 """The allowed drift beyond the ratio of durations: a tenth of the longer signal, within these bounds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlignedSpectra:
-    """Two utterances and their aligned frames, without the pairs in which both pause.
-
-    Powers have the shape (frames, bins), cepstra (frames, 13), each with its own number of frames; `rows` and
-    `columns`, shape (pairs,), are the frames of x and of y.
-    """
-
-    power_x: "Floats"
-    power_y: "Floats"
-    cepstra_x: "Floats"
-    cepstra_y: "Floats"
-    rows: "NDArray[np.intp]"
-    columns: "NDArray[np.intp]"
-    path: Alignment
-    """The alignment of all frames, pauses included."""
 
 
 def aligned_spectra(x: "NDArray[np.floating]", y: "NDArray[np.floating]", sample_rate: int) -> AlignedSpectra:

@@ -3,10 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from harness.metrics.audio.alignment import Alignment
+from harness.metrics.audio.alignment import AlignedSpectra, Alignment
 from harness.metrics.audio.similarity import (
     DEVIATIONS,
-    AlignedSpectra,
     aligned_spectra,
     compare,
     log_spectral_distance,
