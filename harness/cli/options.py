@@ -1,5 +1,6 @@
 """Options that mean the same everywhere: each stands for one key of the configuration."""
 
+import math
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,17 @@ def configured(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]
         return decorated
 
     return decorate
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds. `nan` is within any for click, and would be refused, if at all, when work has begun."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
+        """The number; a usage error for nan and infinities."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
 
 
 class UserPath(click.Path):

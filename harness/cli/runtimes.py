@@ -2,7 +2,7 @@
 
 import click
 
-from harness.cli.options import configured
+from harness.cli.options import FiniteRange, configured
 from harness.plan.config import Config
 
 DAY_S = 86_400
@@ -59,7 +59,7 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 @runtimes.command()
 @click.option(
     "--older-than",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=30.0,
     show_default=True,
     metavar="DAYS",

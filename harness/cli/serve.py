@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import configured
+from harness.cli.options import FiniteRange, configured
 from harness.core.errors import ModelError, UsageError
 from harness.engines.pooled.splitter import Plan
 from harness.plan.config import Config
@@ -21,7 +21,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AUTO = "auto"
 
 
-class PlannedRtfValue(click.FloatRange):
+class PlannedRtfValue(FiniteRange):
     """A real-time factor that segments can be planned for, or `auto`, which is None."""
 
     name = "ratio or auto"
@@ -49,7 +49,7 @@ class PlannedRtfValue(click.FloatRange):
 )
 @click.option(
     "--cache",
-    type=click.FloatRange(0, 1e6),
+    type=FiniteRange(0, 1e6),
     default=64.0,
     show_default=True,
     metavar="MIB",
@@ -57,7 +57,7 @@ class PlannedRtfValue(click.FloatRange):
 )
 @click.option(
     "--cache-ttl",
-    type=click.FloatRange(0, 1e8),
+    type=FiniteRange(0, 1e8),
     default=3600.0,
     show_default=True,
     metavar="SECONDS",
@@ -107,7 +107,7 @@ class PlannedRtfValue(click.FloatRange):
 )
 @click.option(
     "--drain",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -40,6 +40,19 @@ def test_a_script_of_no_time_is_refused_and_not_measured(here: Command, tmp_path
     assert "internal error" not in ended.stdout + ended.stderr
 
 
+@pytest.mark.parametrize("option", ["--planned-rtf", "--cache", "--cache-ttl", "--drain"])
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_server_takes_no_number_that_is_none(here: Command, option: str, number: str) -> None:
+    """Before a model is looked for: nothing is fetched."""
+    ended = here("serve", option, number)
+    assert ended.returncode == 2
+    assert f"Invalid value for '{option}'" in ended.stderr
+
+
+def test_no_age_that_is_no_number_is_taken(here: Command) -> None:
+    assert "'nan' is not a finite number" in here("runtimes", "prune", "--older-than", "nan").stderr
+
+
 def test_the_newest_run_is_not_compared_with_itself_unless_asked(here: Command) -> None:
     assert here(*RUN).returncode == 0
     refused(here("compare", "latest"), "which is no duel and the newest run", "compare latest~1 latest")

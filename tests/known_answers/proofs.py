@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.metrics.definitions.speech import SPEECH
+from harness.metrics.definitions.speech import SPEECH, WORDS
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -35,7 +35,8 @@ WITHOUT_A_SERVER = {
         "of a model's audio against another's or its own; a server's is not compared",
     ),
     **dict.fromkeys(
-        (each.name for each in SPEECH), "of the kept audio, whoever synthesised it: tests/measure/speech/test_judge.py"
+        (each.name for each in (*SPEECH, *WORDS)),
+        "of the kept audio, whoever synthesised it: tests/measure/speech/test_judge.py",
     ),
 }
 """Metrics that never have a value for a server, and why."""
