@@ -4,11 +4,14 @@ Each reader raises ValueError with words that follow the name of a key or option
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 DURATIONS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 """Unit → seconds. A unit that ends as another does stands before it."""
+_SEVERAL = re.compile("".join(rf"(?:([0-9]+{unit})\s*)?" for unit in ("d", "h", "m", "s")))
+"""Whole numbers of several units, the largest first."""
 SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 """Unit → bytes."""
 
@@ -33,8 +36,11 @@ def as_positive(value: Any) -> float:  # noqa: ANN401 - text or a number, from a
 
 
 def as_seconds(value: Any) -> float:  # noqa: ANN401 - text or a number, from anywhere
-    """Seconds, or text such as 25ms, 90s, 5m, 1.5h, 30d; more than 0."""
-    seconds = _with_unit(value, DURATIONS, "a duration such as 90s, 5m or 1.5h")
+    """Seconds, or text such as 25ms, 90s, 5m, 1.5h, 1h30m, 30d; more than 0."""
+    several = _SEVERAL.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    parts = [each for each in several.groups() if each] if several else []
+    what = "a duration such as 90s, 5m or 1h30m"
+    seconds = sum(_with_unit(each, DURATIONS, what) for each in parts or [value])
     if seconds <= 0:
         raise ValueError(f"must be positive, not {value!r}")
     return seconds

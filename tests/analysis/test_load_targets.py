@@ -103,7 +103,7 @@ class TestWords:
             ({"rate": "1", "seconds": "0"}, "--seconds: the window must be longer than 0 s — --seconds 30s"),
             (
                 {"rate": "1", "warm_up": "soon"},
-                "--warm-up: must be a duration such as 90s, 5m or 1.5h, not 'soon' — --warm-up 30s",
+                "--warm-up: must be a duration such as 90s, 5m or 1h30m, not 'soon' — --warm-up 30s",
             ),
             ({"rate": "1", "drain": None}, "--drain: "),
             ({"rate": "1", "listen": True}, "--listen: it needs users, not a rate — --users N --listen"),

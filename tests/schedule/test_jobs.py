@@ -89,7 +89,7 @@ def test_a_file_without_a_schedule_is_refused(tmp_path: Path, text: str) -> None
         ({"cron": "", "every": "10s"}, "a minute or more"),
         (
             {"cron": "", "every": "soon"},
-            "must be a duration such as 90s, 5m or 1.5h, not 'soon' — every = \"6h\"",
+            "must be a duration such as 90s, 5m or 1h30m, not 'soon' — every = \"6h\"",
         ),
         ({"cron": "", "every": True}, "must be a duration"),
         ({"budget": -1}, "budget must be positive, not -1"),
@@ -97,7 +97,7 @@ def test_a_file_without_a_schedule_is_refused(tmp_path: Path, text: str) -> None
         ({"croon": "x"}, "did you mean 'cron'"),
         ({"selection": "nightl"}, "selection must be one of quick, full, nightly, not 'nightl'"),
         ({"promote": "always"}, "promote must be one of never, clean"),
-        ({"confirm": "often"}, "confirm must be a duration such as 90s, 5m or 1.5h, not 'often', or \"never\""),
+        ({"confirm": "often"}, "confirm must be a duration such as 90s, 5m or 1h30m, not 'often', or \"never\""),
         ({"explain": "always"}, "explain must be one of never, bisect"),
         ({"options": {"thread": 1}}, "did you mean 'threads'"),
         ({"options": {"threads": "many"}}, "threads"),
