@@ -27,9 +27,11 @@ from harness.models.quantise.calibration_inputs import LEAST_FEEDS, feeds_digest
 from harness.models.quantise.node_classes import ATTENTION, LAST_STAGE, named_nodes
 from harness.models.quantise.recipes import BY_NAME, RECIPES, Method
 from harness.models.quantise.tools import (
+    PHASES,
     converted,
     drop_repeated_nodes,
     last_convolution,
+    phase_nodes,
     read_feeds,
     write_feeds,
 )
@@ -87,6 +89,17 @@ def test_half_precision_keeps_its_face(small: Catalogue) -> None:
     ours, theirs = read_graph(parent.model_path), read_graph(files.model_path)
     assert (ours.inputs, [one.dtype for one in ours.outputs]) == (theirs.inputs, [one.dtype for one in theirs.outputs])
     assert files.variant.size < 0.75 * parent.variant.size
+
+
+def test_half_precision_keeps_the_phases_of_long_audio_in_32_bits(small: Catalogue) -> None:
+    parent, half = (onnx.load(small.resolve(name).model_path) for name in ("replica-small", "replica-small-fp16"))
+    names = phase_nodes(parent)
+    kinds = {node.name: node.op_type for node in parent.graph.node if node.name in names}
+    assert {"CumSum", "Sin"} <= set(kinds.values())
+    makers = {name: node for node in half.graph.node for name in node.output}
+    for node in half.graph.node:
+        if node.name in names and node.op_type not in PHASES:
+            assert makers[node.input[0]].name in names, f"{node.name}: its phase passes through 16 bits"
 
 
 def test_chosen_operators_are_the_only_ones_converted(small: Catalogue) -> None:

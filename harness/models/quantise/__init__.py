@@ -9,7 +9,7 @@ from harness.models.derived import Making, derived_key, make_derived
 from harness.models.files import ModelFiles, Report, silent
 from harness.models.jobs import Job, Quantise
 from harness.models.quantise.calibration_inputs import feeds_digest
-from harness.models.quantise.recipes import QuantiseRecipe
+from harness.models.quantise.recipes import Method, QuantiseRecipe
 from harness.models.quantise.tools import write_feeds
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Counts the changes of our own part of the making, such as the order of the nodes."""
+MADE_ANEW = {Method.HALF: 1}
+"""The same for one method: the others' variants in the cache still hold."""
 ROOM = 4
 """Required disk space as a multiple of the parent's size: the tools keep up to three copies besides the result."""
 
@@ -75,4 +77,5 @@ def cache_key(
     taken = feeds_digest(feeds) if recipe.calibrated else ""
     tools = tool_versions()
     fields = {"parent": parent.variant.sha256, "recipe": recipe.digest(), "tools": tools, "feeds": taken}
-    return derived_key(name, {**fields, "version": VERSION})
+    again = {"made anew": MADE_ANEW[recipe.method]} if recipe.method in MADE_ANEW else {}
+    return derived_key(name, {**fields, "version": VERSION, **again})

@@ -15,7 +15,7 @@ from harness.models.quantise.recipes import BY_NAME, Method, QuantiseRecipe
 from harness.models.standard_operators import write_out_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import onnx
     from numpy.typing import NDArray
@@ -175,9 +175,70 @@ def _half(source: Path, target: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    model = onnx.load(source)
+    model = convert_float_to_float16(model, keep_io_types=True, node_block_list=phase_nodes(model))
     drop_repeated_nodes(model)
+    join_casts(model)
     onnx.save(model, target)
+
+
+PHASES = {"CumSum": "Sin", "STFT": "Atan"}
+"""Operators that a phase begins and ends with: the running sum of its steps and its sine, a spectrum and its angles."""
+BETWEEN = ("Mul", "Transpose", "Resize", "Gather", "Div")
+"""Operators between them in Kokoro's source of harmonics."""
+
+
+def phase_nodes(model: "onnx.ModelProto") -> list[str]:
+    """The names of the nodes that a phase passes through.
+
+    It does not fit 16 bits. It grows with the audio: beyond 2,048 a 16-bit float has no fractions, and beyond 65,504,
+    after 8 s of speech, its sine is not a number. And a spectrum so small that it becomes 0 has no angle: 0 ÷ 0.
+    """
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    found: dict[str, None] = {}
+
+    def leads_to(end: str, node: "onnx.NodeProto") -> bool:
+        after = [each for name in node.output for each in users.get(name, ()) if each.op_type in (end, *BETWEEN)]
+        if node.op_type == end or any([leads_to(end, each) for each in after]):  # noqa: C419 - of all, not of the first
+            found[node.name] = None
+        return node.name in found
+
+    for node in model.graph.node:
+        if node.op_type in PHASES:
+            leads_to(PHASES[node.op_type], node)
+    return list(found)
+
+
+def join_casts(model: "onnx.ModelProto") -> None:
+    """Connect 32-bit nodes directly, in place: the tool has each value between two of them pass through 16 bits."""
+    import onnx
+
+    def is_cast(node: "onnx.NodeProto | None", kind: int) -> bool:
+        return node is not None and node.op_type == "Cast" and node.attribute[0].i == kind
+
+    nodes = model.graph.node
+    makers = {name: node for node in nodes for name in node.output}
+    direct: dict[str, str] = {}
+    for node in nodes:
+        before = makers.get(node.input[0]) if is_cast(node, onnx.TensorProto.FLOAT) else None
+        if before is not None and is_cast(before, onnx.TensorProto.FLOAT16):
+            direct[node.output[0]] = direct.get(before.input[0], before.input[0])
+    for node in nodes:
+        for place, name in enumerate(node.input):
+            node.input[place] = direct.get(name, name)
+    ends = {each.name for each in model.graph.output}
+    while unused := _unused_casts(nodes, ends):
+        left = [node for node in nodes if node.name not in unused]
+        del nodes[:]
+        nodes.extend(left)
+
+
+def _unused_casts(nodes: "Iterable[onnx.NodeProto]", ends: set[str]) -> set[str]:
+    used = ends.union(*(node.input for node in nodes))
+    return {node.name for node in nodes if node.op_type == "Cast" and not used.intersection(node.output)}
 
 
 def drop_repeated_nodes(model: "onnx.ModelProto") -> None:
