@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from harness.models.files import ModelFiles
 from harness.store.baseline_files import file_name
 from tests import forking
 from tests.conftest import Command, Laboratory
+from tests.processes import await_ended
 
 SCRIPTED = ("run", "--engine", "scripted", "--model", "scripted", "--launches", "2", "--blocks", "2", "-k", "chars-12")
 SMALL = ("run", "--model", "replica-small", "--launches", "1", "-k", "whole", "--text", "chars-12")
@@ -337,21 +337,6 @@ def wait_for_blocks(process: "subprocess.Popen[str]", blocks: int) -> None:
     raise AssertionError("".join(said))
 
 
-def gone(pids: list[int]) -> bool:
-    """Whether every process has ended, before patience does."""
-    deadline = time.monotonic() + PATIENCE_S
-    while any(_works(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(_works(pid) for pid in pids)
-
-
-def _works(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 @posix_only
 class TestEnds:
     MANY = (*SMALL, "--blocks", "100000", "--budget", "10h")
@@ -359,14 +344,14 @@ class TestEnds:
     def test_ctrl_c_keeps_every_finished_block(self, here: Command, background: Background) -> None:
         process = background(*self.MANY)
         wait_for_blocks(process, 2)
-        workers = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        workers = psutil.Process(process.pid).children(recursive=True)
         assert len(workers) >= 2
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130, said
         assert "exit code 130: interrupted; finished blocks are stored" in said
         assert "Traceback" not in said
-        assert gone(workers)
+        await_ended(workers)
         (row,) = listed(here)
         assert row["status"] == "interrupted"
         assert int(str(row["blocks"])) >= 2
@@ -379,12 +364,12 @@ class TestEnds:
     ) -> None:
         process = background(*self.MANY)
         wait_for_blocks(process, 2)
-        workers = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
+        workers = psutil.Process(process.pid).children(recursive=True)
         (running,) = listed(here)
         assert running["status"] == "running"
         process.kill()
         process.wait(PATIENCE_S)
-        assert gone(workers)
+        await_ended(workers)
         (row,) = listed(here)
         assert row["status"] == "interrupted"
         assert int(str(row["blocks"])) >= 2

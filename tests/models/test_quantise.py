@@ -37,6 +37,7 @@ from harness.models.quantise.tools import (
 )
 from harness.models.weights import compare_weights
 from tests.models.conftest import ToneReplicas
+from tests.processes import await_ended
 
 ROOT = Path(__file__).parents[2]
 SENTENCES = tuple(
@@ -393,8 +394,7 @@ def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert found
-    _, alive = psutil.wait_procs(found, timeout=240)
-    assert alive == []
+    await_ended(found)
 
 
 def test_a_cast_that_is_written_once_for_each_reader_is_kept_once(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import MockServer, serving
 from harness.store.runs import RunStore, open_store
 from tests import forking
+from tests.processes import await_ended, ended
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
 
@@ -146,13 +147,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         made.end()
 
 
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def test_the_run_is_killed(site: Site) -> None:
     scheduler, run = site.measuring()
     before = site.blocks()
@@ -180,7 +174,7 @@ def test_the_scheduler_is_killed_and_its_run_taken_over(site: Site) -> None:
     assert any(f"still running (process {run})" in line for line in second.stdout)  # as soon as it says so
     before = site.blocks()
     site.until(lambda: site.blocks() > before)
-    assert not gone(run)
+    assert not ended(run)
     os.kill(run, signal.SIGTERM)
     second.communicate(timeout=PATIENCE_S)
     [fire] = site.fires()
@@ -192,7 +186,7 @@ def test_both_are_killed(site: Site) -> None:
     scheduler.kill()
     os.kill(run, signal.SIGKILL)
     scheduler.wait()
-    site.until(lambda: gone(run))
+    await_ended([run])
     before = site.blocks()
     # The run that was killed is told once, by the scheduler that finds it.
     assert site.said("schedule", "run", "--once")[0] == ExitCode.MEASUREMENT
@@ -277,7 +271,7 @@ def test_sigterm_ends_scheduler_and_run_in_order(site: Site) -> None:
     scheduler, run = site.measuring(patient=True)
     scheduler.terminate()
     scheduler.communicate(timeout=PATIENCE_S)
-    assert gone(run)
+    assert ended(run)
     [fire] = site.fires()
     assert (fire.outcome, fire.reason) == (FireOutcome.INTERRUPTED, "the scheduler was ended")
     with site.store() as store:
@@ -314,7 +308,7 @@ def test_a_locked_database_is_waited_for(site: Site) -> None:
     site.until(lambda: site.server.tally.active == 0)
     time.sleep(0.5)
     assert site.blocks() == before
-    assert not gone(run)
+    assert not ended(run)
     connection.execute("ROLLBACK")
     connection.close()
     site.until(lambda: site.blocks() > before)

@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from harness.store.liveness import process_alive
+from tests.processes import await_ended
 
 
 def test_this_process_is_alive() -> None:
@@ -27,9 +28,8 @@ def test_a_process_that_has_ended_is_not_alive() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no ended processes")
 def test_a_process_that_only_waits_to_be_collected_is_not_alive() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        deadline = time.monotonic() + 240
-        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.01)
+        await_ended([process.pid])
+        assert psutil.pid_exists(process.pid)
         assert not process_alive(process.pid, time.time())
 
 

@@ -21,6 +21,7 @@ from harness.engines.speech import EngineRefusal, SpeechRequest
 from harness.models.files import ModelFiles
 from harness.plan.arm_spec import arm_spec_of, parse_arm_spec
 from tests.conftest import Command
+from tests.processes import ended
 
 TEXT = "A quick brown fox jumps over the dog. Then it rests for a while."
 PATIENCE_S = 240.0
@@ -95,7 +96,7 @@ def test_memory_is_that_of_the_process_which_ends_with_the_engine_as_its_log_doe
     log = engine._server.log
     assert log.is_file()
     engine.close()
-    assert not process.is_running()
+    assert ended(process)
     assert not log.parent.exists()
 
 
@@ -107,7 +108,7 @@ def test_the_server_of_a_worker_that_was_killed_ends_by_itself(launch: Callable[
     assert supervisor.stdin is not None
     supervisor.stdin.close()
     assert supervisor.wait(PATIENCE_S) is not None
-    assert not process.is_running()
+    assert ended(process)
 
 
 def test_a_server_that_cannot_start_is_a_refusal(small_replica: ModelFiles, tmp_path: Path) -> None:

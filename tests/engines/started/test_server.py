@@ -22,6 +22,7 @@ from harness.engines.speech import EngineRefusal
 from harness.engines.started import server as started
 from harness.engines.started.command import ServerCommand, await_stopped, running_file
 from harness.engines.started.server import StartedServer
+from tests.processes import ended
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the servers here are scripts of a POSIX shell")
 
@@ -115,7 +116,7 @@ def launch(order: ServerCommand) -> Iterator[Launch]:
     for each in made:
         left = each.processes()
         each.close()
-        assert not [process for process in left if process.is_running()]
+        assert all(map(ended, left))
         assert not list(Path(order.logs).glob("*.running"))
 
 
@@ -136,7 +137,7 @@ class TestStart:
             assert running_file(order, os.getpid()).exists()
         finally:
             server.close()
-        assert not psutil.pid_exists(server.pid)
+        assert ended(server.pid)
         assert not running_file(order, os.getpid()).exists()
 
     @pytest.mark.parametrize("ready", ["first answer", "/health"])
@@ -263,6 +264,7 @@ from harness.core.clock import SystemClock
 from harness.engines.protocol import Stages
 from harness.engines.started.command import ServerCommand
 from harness.engines.started.server import StartedServer
+from tests.processes import ended
 server = StartedServer({order!r}, clock=SystemClock())
 server.start(Stages(SystemClock()))
 print(server.pid, flush=True)
@@ -276,4 +278,4 @@ sys.stdin.read()
             killed.send_signal(signal.SIGKILL)
             killed.wait()
         await_stopped(order, killed.pid)
-        assert not server.is_running()
+        assert ended(server)

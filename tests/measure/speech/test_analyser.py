@@ -13,6 +13,7 @@ from harness.core.records.speech import EditCounts, SpeechReading
 from harness.measure.speech.analyser import ENDED, ENGLISH_ONLY, NOT_FINITE, PHONEMES, KeptAudio, SpeechAnalyser
 from harness.measure.speech.runtime import JudgeRuntime
 from harness.metrics.definitions.speech import SPEECH
+from tests.processes import await_ended
 from tests.speech_tools import asked, say
 
 RATE = 24_000
@@ -204,7 +205,7 @@ def test_the_judging_process_ends_with_the_one_that_asked(tools: Path, tmp_path:
     judging = psutil.Process(int(asking.stdout.readline()))
     asking.kill()
     asking.communicate()
-    assert psutil.wait_procs([judging], timeout=60)[1] == []
+    await_ended([judging])
 
 
 def test_without_tools_the_silences_are_measured_and_the_rest_has_the_reason(tmp_path: Path) -> None:

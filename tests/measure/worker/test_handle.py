@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.measure.worker.protocol import PROTOCOL, CanaryOrder
 from harness.measure.worker.scripted_handle import ScriptedHandle
 from harness.measure.worker.worker_lost import WorkerLost
 from tests.measure.requests_sent import LONG, PATIENCE_S, SHORT, load_order, speak_order
+from tests.processes import await_ended
 
 HARNESS = Path(harness.__path__[0])
 
@@ -241,18 +241,7 @@ def test_a_worker_ends_when_its_conductor_is_killed() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert found.returncode == -signal.SIGKILL
-    deadline = time.monotonic() + PATIENCE_S
-    while _runs(int(found.stdout)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _runs(int(found.stdout))
-
-
-def _runs(pid: int) -> bool:
-    """Whether the process still works; an orphan that nobody has waited for is no more than a name."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    await_ended([int(found.stdout)])
 
 
 class TestScripted:

@@ -24,6 +24,7 @@ from harness.measure.worker.pause import (
 )
 from harness.measure.worker.place import HERE
 from harness.measure.worker.probes import SystemProbes
+from tests.processes import await_ended
 
 pytestmark = pytest.mark.skipif(not SUPPORTED, reason="only Linux kills a halted worker whose conductor has ended")
 
@@ -93,10 +94,7 @@ def test_a_halted_worker_does_not_outlive_its_conductor() -> None:
     await_state(pid, psutil.STATUS_STOPPED)
     conductor.kill()
     conductor.communicate()
-    until = time.monotonic() + 240
-    while psutil.pid_exists(pid) and state(pid) != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    await_ended([pid])
 
 
 def test_a_worker_without_an_account_cannot_be_halted(monkeypatch: pytest.MonkeyPatch) -> None:
