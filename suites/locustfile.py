@@ -282,8 +282,10 @@ def finish_run(environment: Environment) -> None:
         return
     SESSION.collector = None
     finished = collector.finish()
-    show_load(finished, config).print(f"exit code {int(finished.code)}", style="dim")
-    environment.process_exit_code = int(finished.code)
+    console, written = show_load(finished, config)
+    code = int(finished.code or written.code)
+    console.print(f"exit code {code}", style="dim")
+    environment.process_exit_code = code
 
 
 def client_ids(runner: Runner | None) -> list[str]:

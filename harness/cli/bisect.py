@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from harness.core.records.bisection import Bisection, Place
     from harness.runner.bisect.search import Searched
+    from harness.runner.outputs import Written
 
 REVISIONS, PACKAGES, ARMS = "rev", "packages", "arms"
 KINDS = {REVISIONS: "commits", PACKAGES: "packages, one by one,", ARMS: "arms"}
@@ -67,13 +68,14 @@ def bisect(
         raise UsageError(f"bisect {subject} takes no versions", where="--versions", remedy="leave it out")
     if as_json:
         with redirect_stdout(sys.stderr):
-            found = _search(config, subject, ends, given, metric=chosen, effect=size, streamed=streamed)
+            found, written = _search(config, subject, ends, given, metric=chosen, effect=size, streamed=streamed)
         from reports.views.bisection import bisection_json
 
         write_output(bisection_json(found.bisection), "-")
     else:
-        found = _search(config, subject, ends, given, metric=chosen, effect=size, streamed=streamed)
-    return int(ExitCode.INTERRUPTED if found.interrupted else exit_code(found.bisection, config))
+        found, written = _search(config, subject, ends, given, metric=chosen, effect=size, streamed=streamed)
+    code = ExitCode.INTERRUPTED if found.interrupted else exit_code(found.bisection, config)
+    return int(code or written.code)
 
 
 def exit_code(bisection: "Bisection", config: Config) -> ExitCode:
@@ -93,10 +95,10 @@ def _search(
     metric: str,
     effect: float,
     streamed: bool,
-) -> "Searched":
+) -> "tuple[Searched, Written]":
     """Search with a live display, write the pages, and print the result."""
     from harness.runner.bisect.search import Wanted, bisect
-    from harness.runner.outputs import check_outputs
+    from harness.runner.outputs import check_outputs, write_bisection_outputs
     from reports.terminal.bisection import print_bisection
     from reports.terminal.console import make_console, tell
 
@@ -110,15 +112,9 @@ def _search(
         places = _places(config, subject, ends, versions, report=report)
     wanted = Wanted(subject=KINDS.get(subject, subject), places=places, metric=metric, effect=effect, streamed=streamed)
     found = bisect(config, wanted, configured=one_arm, report=report)
-    print_bisection(found.bisection, notes=_written(config, found), console=console)
-    return found
-
-
-def _written(config: Config, found: "Searched") -> list[str]:
-    """Write the site and the Markdown summary, and return a sentence for each."""
-    from harness.runner.outputs import write_bisection_outputs
-
-    return write_bisection_outputs(config, found.bisection, last=found.last)
+    written = write_bisection_outputs(config, found.bisection, last=found.last)
+    print_bisection(found.bisection, notes=written.notes, console=console)
+    return found, written
 
 
 def _places(

@@ -2,7 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -100,7 +100,9 @@ def _play(config: Config, *, candidate: str, reference: str, effect: float, stre
     launches = launches_known_here(config)
     mode = Mode.STREAM if streamed else None
     finished = run_duel(config, sides, effect=effect, selection=selection, launches=launches, mode=mode)
-    notes = [*quotes(config.baselines, finished.data), *write_outputs(finished, config)]
+    written = write_outputs(finished, config)
+    finished = replace(finished, code=finished.code or written.code)
+    notes = [*quotes(config.baselines, finished.data), *written.notes]
     if known := launches.of(finished.data):
         notes.insert(0, known.sentence())
     return Played(finished=finished, candidate=candidate, reference=reference, notes=tuple(notes))

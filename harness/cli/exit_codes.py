@@ -9,12 +9,13 @@ from harness.core.errors import ExitCode
 
 COMMON: Mapping[ExitCode, str] = MappingProxyType({
     ExitCode.OK: "done",
-    ExitCode.USAGE: "the command, the configuration, or a file that is read or written is wrong",
+    ExitCode.USAGE: "the command, the configuration, or a file is wrong, or an output could not be written",
     ExitCode.INTERNAL: "internal error; the line on standard error names a file with the traceback",
     ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM",
 })  # fmt: skip
 """What every command may end with, unless `OWN` says otherwise."""
 
+_USAGE = "the command, the configuration, or a file is wrong (nothing was measured), or an output could not be written"
 _NOT_MEASURED = "something could not be measured validly; what could be is stored"
 _STORED = "ended by Ctrl-C or SIGTERM; finished blocks are stored"
 _EARLIER = "ended by Ctrl-C or SIGTERM before it served"
@@ -23,13 +24,14 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
     "run": {
         ExitCode.OK: "nothing worse, no target missed",
         ExitCode.WORSE: "a regression, a missed target (yours, or the success rate), or a failed assertion of a suite",
-        ExitCode.USAGE: "the command, the configuration, or a file is wrong; nothing was measured",
+        ExitCode.USAGE: _USAGE,
         ExitCode.MEASUREMENT: _NOT_MEASURED,
         ExitCode.UNDECIDED: "inconclusive or no baseline, where --require asks for an answer",
         ExitCode.INTERRUPTED: _STORED,
     },
     "validate": {
         ExitCode.OK: "every target met",
+        ExitCode.USAGE: _USAGE,
         ExitCode.WORSE: "a target was missed",
         ExitCode.MEASUREMENT: "a target could not be measured",
         ExitCode.INTERRUPTED: _STORED,
@@ -37,19 +39,24 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
     "load": {
         ExitCode.OK: "every target met; with --sweep, the lightest load was sustained",
         ExitCode.WORSE: "a target was missed; with --sweep, the lightest load was not sustained",
+        ExitCode.USAGE: _USAGE,
         ExitCode.MEASUREMENT: "a load could not be measured",
         ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM; finished loads are stored",
     },
     "duel": {
         ExitCode.OK: "the candidate is not shown to be worse",
         ExitCode.WORSE: "the candidate regressed, or missed a target",
+        ExitCode.USAGE: _USAGE,
         ExitCode.MEASUREMENT: _NOT_MEASURED,
         ExitCode.UNDECIDED: "inconclusive, where --require answer asks for a decision",
         ExitCode.INTERRUPTED: _STORED,
     },
     "bisect": {
         ExitCode.OK: "the search came to its end: a step, several, or no answer within the budget",
-        ExitCode.USAGE: "the command or a name is wrong, no index answers, or the budget is too small for one probe",
+        ExitCode.USAGE: (
+            "the command or a name is wrong, no index answers, the budget is too small for one probe, or an output "
+            "could not be written"
+        ),
         ExitCode.MEASUREMENT: "good or bad could not be measured",
         ExitCode.UNDECIDED: "no answer, where --require answer asks for one",
         ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM; the same command goes on from there",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.core.records.run import RunData
     from harness.core.records.scenario import Scenario, Traffic
     from harness.core.records.value import Reading
+    from harness.runner.outputs import Written
     from harness.runner.run_analysis import Conduct
 
 TEXTS = ("chars-200",)
@@ -80,18 +81,18 @@ def load(config: Config, **given: str | bool | None) -> int:  # fmt: skip
     sweep = bool(given["sweep"])
     finished = play(config, traffic, sweep=sweep)
     data = finished.data
-    console = show_load(finished, config)
+    console, written = show_load(finished, config)
     found = sustained(data, config.targets)
     for name, reading in found if sweep else ():
         highest = f"{reading.value:g}" if reading.value is not None else f"none: {_why_none(data, name, reading)}"
         console.print(f"highest sustained load: {highest} ({name})", style="bold", markup=False, soft_wrap=True)
-    code = _sweep_code(finished, found) if sweep else _code(finished)
+    code = (_sweep_code(finished, found) if sweep else _code(finished)) or written.code
     console.print(f"exit code {int(code)}: {_meaning(code, sweep=sweep)}", style="dim")
     return int(code)
 
 
-def show_load(finished: "Finished", config: Config) -> "Console":
-    """Print a run of loads: its table, its failures and notes, and what was written. Returns the console."""
+def show_load(finished: "Finished", config: Config) -> "tuple[Console, Written]":
+    """Write the outputs of a run of loads. Print its table, its failures and notes, and what was written."""
     from harness.runner.outputs import write_outputs
     from reports.terminal.console import make_console
     from reports.terminal.output import failures
@@ -102,9 +103,10 @@ def show_load(finished: "Finished", config: Config) -> "Console":
     console.print(results_table(data))
     for line in failures(data):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *write_outputs(finished, config)):
+    written = write_outputs(finished, config)
+    for note in (*data.run.notes, *([data.run.reason] if data.run.reason else []), *written.notes):
         console.print(note, markup=False, soft_wrap=True)
-    return console
+    return console, written
 
 
 def with_load_defaults(config: Config, traffic: "Sequence[Traffic]") -> "tuple[Config, Sequence[Traffic]]":
@@ -197,7 +199,10 @@ def _code(finished: "Finished") -> ExitCode:
 
 
 def _meaning(code: ExitCode, *, sweep: bool) -> str:
+    from reports.terminal.output import AFTER_MEASURING
+
     return {
+        **AFTER_MEASURING,
         ExitCode.OK: "the lightest load was sustained" if sweep else "every target met",
         ExitCode.WORSE: "the lightest load was not sustained" if sweep else "a target was missed",
         ExitCode.MEASUREMENT: "a load could not be measured",

@@ -1,15 +1,17 @@
 """`kokoro-bench mock-server`: a speech server on loopback that does as its script says."""
 
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import UserPath
+from harness.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import BinaryIO
 
     from harness.server.mock.script import Script
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     help="write a JSON line per connection and request: all that the server received and sent",
 )
 @click.option("--list", "listing", is_flag=True, help="list the built-in scripts")
-def mock_server(script: str, port: int, log: Path | None, listing: bool) -> None:  # noqa: FBT001 - click's own
+def mock_server(script: str, port: int, log: Path | None, listing: bool) -> int:  # noqa: FBT001 - click's own
     """Serve POST /v1/audio/speech to a SCRIPT: a built-in name, or a .json or .toml file. Ctrl-C ends it.
 
     A script is a list of answers, each a list of steps, as in
@@ -58,7 +60,6 @@ def mock_server(script: str, port: int, log: Path | None, listing: bool) -> None
         complete, gone_ns          whether all was sent; when the client went away, null where it did not
       other       any other request: connection, open, method, path, headers, body, asked_ns, status, end_ns
     """  # noqa: D301 - click's own mark for text that is not rewrapped is the character, not its spelling
-    from harness.core.errors import UsageError
     from harness.server.mock.builtin import SCRIPTS
     from harness.server.mock.script_file import find_script
 
@@ -66,34 +67,58 @@ def mock_server(script: str, port: int, log: Path | None, listing: bool) -> None
         width = max(map(len, SCRIPTS))
         for each in SCRIPTS.values():
             click.echo(f"{each.name:<{width}}  {each.meaning}")
-        return
+        return int(ExitCode.OK)
     if not script:
         raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench mock-server --list")
     served = find_script(script)
     with ExitStack() as stack:
         written = stack.enter_context(_opened(log)) if log else None
         _serve(served, port, written)
+    return int(ExitCode.USAGE if written and written.lost else ExitCode.OK)
 
 
-def _opened(log: Path) -> "TextIO":
-    """Line by line, so that a client that has its answer finds the line of it."""
-    from harness.core.errors import UsageError
+class _Log:
+    """Unbuffered, so that a client that has its answer finds the line of it.
+
+    After a line that cannot be written the server goes on without a log.
+    """
+
+    def __init__(self, file: "BinaryIO", where: str) -> None:
+        self._file = file
+        self._where = where
+        self.lost = False
+
+    def write(self, line: str) -> None:
+        """Write a line, or say once that it cannot be written."""
+        if self.lost:
+            return
+        try:
+            self._file.write(line.encode())
+        except OSError as error:
+            self.lost = True
+            reason = f"cannot be written: {error.strerror} — the log ends here"
+            click.echo(f"kokoro-bench: {self._where}: {reason}", err=True)
+
+
+@contextmanager
+def _opened(log: Path) -> Iterator[_Log]:
     from harness.core.output_files import REMEDY, check_file
 
     where = f"--log {log}"
     check_file(log, where=where)
     try:
-        return log.open("w", encoding="utf-8", buffering=1)
+        file = log.open("wb", buffering=0)
     except OSError as error:
         raise UsageError(f"cannot be written: {error.strerror}", where=where, remedy=REMEDY) from error
+    with file:
+        yield _Log(file, where)
 
 
-def _serve(script: "Script", port: int, log: "TextIO | None") -> None:
+def _serve(script: "Script", port: int, log: _Log | None) -> None:
     """Until Ctrl-C or SIGTERM."""
     import asyncio
     import gc
 
-    from harness.core.errors import UsageError
     from harness.core.event_loop import run
     from harness.server.mock.server import EARLY_S, LOOPBACK, MockServer
 

@@ -5,16 +5,20 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.grouped_help import command, option
 from harness.cli.options import MEASURING, configured, obtain
-from harness.core.errors import UsageError
+from harness.core.errors import ExitCode, UsageError
 from harness.core.output_files import check_file, write_whole
 from harness.core.user_paths import user_path
 from harness.plan.config import Config
 from harness.plan.keys import Group
+
+if TYPE_CHECKING:
+    from harness.runner.outputs import Written
 
 
 @command(context_settings={"ignore_unknown_options": False, "allow_interspersed_args": True})
@@ -49,7 +53,7 @@ def run(
     from harness.cli.suite_session import SuiteSession, own_settings
     from harness.core.crash_report import crash_line
     from harness.runner import run as runner
-    from harness.runner.outputs import check_outputs
+    from harness.runner.outputs import Written, check_outputs
     from reports.terminal.output import print_outcome
 
     runner.check(config, selection)
@@ -72,15 +76,15 @@ def run(
         made = Path(directory) / "benchmark.json"
         arguments += [f"--benchmark-json={made}"] if json_path else []
         status = session.play([*arguments, *pytest_arguments])
-        notes = deliver(made, json_path) if json_path else []
-    code = session.code(status)
+        delivered = deliver(made, json_path) if json_path else Written()
+    code = session.code(status) or delivered.code
     bench = session.bench
     if bench is not None and not listed:
         for line in bench.failures.lines:
             click.secho(f"test failed: {line}", fg="red")
         if bench.finished is not None:
             print_profiles(config, bench.finished.data.run.id)
-            print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *notes])
+            print_outcome(replace(bench.finished, code=code), notes=[*bench.notes, *delivered.notes])
     if session.error is not None:
         click.echo(f"kokoro-bench: {crash_line(session.error)}", err=True)
     return int(code)
@@ -99,15 +103,18 @@ def print_profiles(config: Config, run_id: str) -> None:
         console.print(table)
 
 
-def deliver(made: Path, json_path: str) -> list[str]:
-    """Write pytest-benchmark's JSON atomically. Returns its path, or why it was not written, as a sentence."""
+def deliver(made: Path, json_path: str) -> "Written":
+    """Write pytest-benchmark's JSON atomically."""
+    from harness.runner.outputs import Written
+
     if not made.is_file():
-        return [f"json: not written: {json_path}: no measured value fits the format"]
+        note = f"json: not written: {json_path}: no measured value fits the format"
+        return Written(notes=(note,), code=ExitCode.USAGE)
     try:
         write_whole(user_path(json_path, where="json"), made.read_bytes(), where="json")
     except UsageError as error:
-        return [f"json: not written: {error.what}"]
-    return [f"json: {json_path}"]
+        return Written(notes=(f"json: not written: {error.what}",), code=ExitCode.USAGE)
+    return Written(notes=(f"json: {json_path}",))
 
 
 MARKED = re.compile(rb"from harness\.(runner\.pytest_marker|plugin) import .*scenarios")

@@ -1,6 +1,7 @@
 """`kokoro-bench schedule alert` and `confirm`: what a scheduled run has found, and the duels that confirm it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,13 +176,17 @@ def _shown(found: "Confirmed", config: Config) -> int:
     from reports.terminal.console import make_console, tell
     from reports.terminal.output import print_duel
 
-    console = make_console()
-    for finished in found.duels:
-        print_duel(
-            finished, candidate="what ran", reference="what it is compared with", notes=write_outputs(finished, config)
-        )
+    console, codes = make_console(), set()
+    for duel in found.duels:
+        written = write_outputs(duel, config)
+        finished = replace(duel, code=duel.code or written.code)
+        codes.add(finished.code)
+        print_duel(finished, candidate="what ran", reference="what it is compared with", notes=written.notes)
     for scenario_id, reason in sorted(found.reasons.items()):
         tell(console, f"{scenario_id}: no duel could be made: {reason}", "yellow")
-    codes = {each.code for each in found.duels} | ({ExitCode.MEASUREMENT} if found.reasons else set())
-    order = (ExitCode.INTERRUPTED, ExitCode.WORSE, ExitCode.MEASUREMENT, ExitCode.UNDECIDED)
+    codes |= {ExitCode.MEASUREMENT} if found.reasons else set()
+    order = (
+        *(ExitCode.INTERRUPTED, ExitCode.WORSE, ExitCode.MEASUREMENT, ExitCode.UNDECIDED),
+        *(ExitCode.INTERNAL, ExitCode.USAGE),
+    )
     return int(next((code for code in order if code in codes), ExitCode.OK))

@@ -65,9 +65,9 @@ def explain(config: Config, file: Path | None, key: int) -> int:
         made = searched.bisection
         sentence = bisection_view(made).sentence.removesuffix(".")
         when_there_is_space(lambda: here.journal.note_explanation(key, sentence, bisection=made.id, answer=made.answer))
-    notes = write_bisection_outputs(chosen, searched.bisection, last=searched.last)
-    print_bisection(searched.bisection, notes=notes, console=console)
-    return int(ExitCode.INTERRUPTED if searched.interrupted else ExitCode.OK)
+    written = write_bisection_outputs(chosen, searched.bisection, last=searched.last)
+    print_bisection(searched.bisection, notes=written.notes, console=console)
+    return int(ExitCode.INTERRUPTED if searched.interrupted else written.code)
 
 
 def _config(config: Config, job: "Job", scenario: "Scenario") -> Config:

@@ -50,9 +50,11 @@ def validate(config: Config) -> int:
     console.print(targets_table(data, promised(config)))
     for line in failures(data):
         console.print(line, style="yellow", markup=False, soft_wrap=True)
-    for note in (*data.run.notes, *write_outputs(finished, config)):
+    written = write_outputs(finished, config)
+    for note in (*data.run.notes, *written.notes):
         console.print(note, markup=False, soft_wrap=True)
-    code = finished.code if finished.code is ExitCode.INTERRUPTED else code_of(data, promised(config))
+    found = finished.code if finished.code is ExitCode.INTERRUPTED else code_of(data, promised(config))
+    code = found or written.code
     console.print(f"exit code {int(code)}: {_meaning(code)}", style="dim")
     return int(code)
 
@@ -156,7 +158,10 @@ def _shown(targets: "Sequence[TargetResult]", metrics: frozenset[str]) -> "list[
 
 
 def _meaning(code: ExitCode) -> str:
+    from reports.terminal.output import AFTER_MEASURING
+
     return {
+        **AFTER_MEASURING,
         ExitCode.OK: "every target met",
         ExitCode.WORSE: "a target was missed",
         ExitCode.MEASUREMENT: "a target could not be measured",

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     WORSE = 1
     """A regression, or a missed target."""
     USAGE = 2
-    """The command, the configuration or an input file is wrong; nothing was measured."""
+    """The command, the configuration or an input file is wrong, and nothing was measured; or an output is lost."""
     MEASUREMENT = 3
     """Something could not be measured validly; what could be is stored."""
     UNDECIDED = 4

@@ -9,9 +9,12 @@ time.
 import asyncio
 import select
 import selectors
+import signal
 import sys
+import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -51,5 +54,23 @@ else:
 
 def run(main: Coroutine[Any, Any, Result], *, early_s: float = 0.0) -> Result:
     """Run to the end on a fine loop, as `asyncio.run` does on a coarse one."""
-    with asyncio.Runner(loop_factory=partial(new_event_loop, early_s=early_s)) as runner:
+    with asyncio.Runner(loop_factory=partial(new_event_loop, early_s=early_s)) as runner, _sigterm_as_sigint():
         return runner.run(main)
+
+
+@contextmanager
+def _sigterm_as_sigint() -> Iterator[None]:
+    """A SIGTERM that has a handler cancels the main task, as SIGINT does.
+
+    An exception out of the handler would end whichever task runs.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    handled = callable(signal.getsignal(signal.SIGTERM))
+    if not (main and handled and signal.getsignal(signal.SIGINT) is signal.default_int_handler):
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -66,10 +66,13 @@ def append_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Prove that a file can be written into `folder`. OSError where it cannot."""
+    """Prove that a file can be written into `folder`. OSError where it cannot, such as on a full disk."""
     part = _part(folder / "check")
-    part.open("xb").close()
-    part.unlink()
+    try:
+        with part.open("xb") as file:
+            file.write(b"\n")
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def move_durably(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.analysis.operating_curve import UNCALIBRATED, OperatingCurve, Trial, operating_curves
 from harness.analysis.stats.grouped import Grouped
 from harness.analysis.stats.paired import launch_inflation, launch_scatter
-from harness.core.errors import BaselineError
+from harness.core.errors import BaselineError, MeasurementError
 from harness.core.files import write_atomically
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Scenario
@@ -111,7 +111,8 @@ def add(baselines: Path, machine_key: str, trial: Trial) -> CalibrationFile:
     try:
         write_atomically(file, msgspec.json.format(msgspec.json.encode(after, order="sorted"), indent=1) + b"\n")
     except OSError as error:
-        raise BaselineError(f"cannot be written ({error.strerror})", where=str(file)) from error
+        kept = f"the trials before this one are in {file.name}"
+        raise MeasurementError(f"cannot be written ({error.strerror}); {kept}", where=str(file)) from error
     return after
 
 

@@ -15,7 +15,7 @@ from harness.analysis.conclude import Conclusions
 from harness.analysis.finished import Finished
 from harness.analysis.gate import exit_code
 from harness.analysis.stats.comparison import Policy
-from harness.core.errors import BenchError, ExitCode
+from harness.core.errors import BenchError, ExitCode, MeasurementError, StoreError
 from harness.core.records.run import RunRecord, RunStatus, Setting
 from harness.measure.conductor.events import Begun, Event, EventHandler
 from harness.measure.conductor.shutdown import GracefulShutdown, ShutdownRequested
@@ -68,7 +68,8 @@ class Session:
     def end_stored(self, recorder: RunRecorder) -> Iterator[None]:
         """Store how a run ended that an error or a request ends before its conclusions are stored.
 
-        What cannot be stored is left to the next command, which finds that the run's process has ended.
+        What cannot be stored is left to the next command, which finds that the run's process has ended. A database that
+        cannot be written any more raises MeasurementError: what was measured before is in it.
         """
         try:
             yield
@@ -81,6 +82,8 @@ class Session:
             reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             with suppress(BenchError):
                 recorder.end(RunStatus.FAILED, reason)
+            if isinstance(error, StoreError):
+                raise MeasurementError(error.what, where=error.where, remedy=error.remedy) from error
             raise
 
     def finish(

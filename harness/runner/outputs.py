@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.analysis.finished import Finished
 from harness.core.crash_report import crash_line
-from harness.core.errors import BenchError
+from harness.core.errors import BenchError, ExitCode
 from harness.core.output_files import append_whole, check_directory, check_file
 from harness.core.redaction import published_text
 from harness.plan.config import Config
@@ -33,49 +34,63 @@ def _option(name: str, config: Config) -> str:
     return f"--{name}" if origin == "default" else f"{name} ({origin})"
 
 
-def write_outputs(finished: Finished, config: Config) -> list[str]:
-    """Write the outputs and return a sentence for each: its path, or why it could not be written."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The outputs of a command."""
+
+    notes: tuple[str, ...] = ()
+    """A sentence for each output: its path, or why it could not be written."""
+    code: ExitCode = ExitCode.OK
+    """What the command ends with where all else is well: not 0 if an output is missing that was asked for."""
+
+    def __add__(self, other: "Written") -> "Written":
+        return Written(notes=(*self.notes, *other.notes), code=self.code or other.code)
+
+
+def write_outputs(finished: Finished, config: Config) -> Written:
+    """Write the outputs of a run."""
     from reports.views.summary import markdown_summary
 
     data = finished.data
     site = _written_site(config, f"runs/{data.run.id}.html", finished=finished)
-    return [site, *_written_summaries(config, lambda: markdown_summary(data))]
+    return site + _written_summaries(config, lambda: markdown_summary(data))
 
 
-def write_bisection_outputs(config: Config, bisection: "Bisection", *, last: Finished | None) -> list[str]:
+def write_bisection_outputs(config: Config, bisection: "Bisection", *, last: Finished | None) -> Written:
     """The same for a bisection. `last` is the last run that it measured, if it measured any."""
     from reports.pages.run_pages import bisection_address
     from reports.views.bisection import bisection_markdown
 
     site = _written_site(config, bisection_address(bisection.id), finished=last)
-    return [site, *_written_summaries(config, lambda: bisection_markdown(bisection))]
+    return site + _written_summaries(config, lambda: bisection_markdown(bisection))
 
 
-def _written_site(config: Config, page: str, *, finished: Finished | None) -> str:
-    """Update the site, and return the path of a page of it, or why it could not be written."""
+def _written_site(config: Config, page: str, *, finished: Finished | None) -> Written:
+    """Update the site, and name a page of it."""
     from harness.store.runs import open_store
 
     try:
         with open_store(config.results) as store:
             index = write_report(store, config, finished=finished)
     except BenchError as error:
-        return f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY"
+        note = f"report: not written: {error.where}: {error.what} — choose another place with --report DIRECTORY"
+        return Written(notes=(note,), code=ExitCode.USAGE)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with a page, the run is measured, judged and stored
-        return f"report: not written: {crash_line(error)}"
-    return f"report: {index.parent / page} (all runs: {index})"
+        return Written(notes=(f"report: not written: {crash_line(error)}",), code=ExitCode.INTERNAL)
+    return Written(notes=(f"report: {index.parent / page} (all runs: {index})",))
 
 
-def _written_summaries(config: Config, markdown: Callable[[], str]) -> list[str]:
-    """Append a summary to each file that was named, and return a sentence for each."""
-    notes = []
-    named = (config["summary"], os.environ.get("GITHUB_STEP_SUMMARY", ""))
-    for path in [path for path in named if path.strip()]:
-        try:
-            append_whole(Path(path), markdown().encode(), where="summary")
-            notes.append(f"summary: {path}")
-        except BenchError as error:
-            notes.append(f"{error.where}: not written: {error.what}")
-    return notes
+def _written_summaries(config: Config, markdown: Callable[[], str]) -> Written:
+    """Append a summary to each file that was named. The one that GitHub names was not asked for, so it may be lost."""
+    found = Written()
+    for path, lost in ((config["summary"], ExitCode.USAGE), (os.environ.get("GITHUB_STEP_SUMMARY", ""), ExitCode.OK)):
+        if path.strip():
+            try:
+                append_whole(Path(path), markdown().encode(), where="summary")
+                found += Written(notes=(f"summary: {path}",))
+            except BenchError as error:
+                found += Written(notes=(f"{error.where}: not written: {error.what}",), code=lost)
+    return found
 
 
 def write_report(store: "RunStore", config: Config, *, finished: Finished | None = None) -> Path:

@@ -289,7 +289,9 @@ def _measure(config: pytest.Config, bench: Bench) -> "Finished":
             pytest.exit(STOPPED, returncode=ExitCode.INTERRUPTED)
     interrupted = finished.code is ExitCode.INTERRUPTED
     quoted = [] if interrupted else quotes(bench.config.baselines, finished.data)
-    bench.notes += [*quoted, *write_outputs(finished, bench.config)]
+    written = write_outputs(finished, bench.config)
+    finished = replace(finished, code=finished.code or written.code)
+    bench.notes += [*quoted, *written.notes]
     if interrupted and not config.option.table_only:
         bench.finished = finished
         # Without an exit code, so that pytest still prints its summary with the table.

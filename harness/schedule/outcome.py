@@ -1,7 +1,7 @@
 """The run of a due time and its outcome, from its process's exit, its stored record and the last line of its log."""
 
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -116,6 +116,9 @@ def _of_code(code: int, *, row: RunRow | None, log: Path) -> Found:
         return Found(outcome=FireOutcome.INTERRUPTED, reason=row.reason if row else "interrupted before it began")
     if code < 0:
         return Found(outcome=FireOutcome.FAILED, reason=f"killed by {_signal(-code)}")
+    if code == ExitCode.USAGE and row is not None and row.status.is_finished:
+        found = _of_row(row, log=log)
+        return replace(found, reason=found.reason or "an output could not be written")
     message = last_line(log)
     if code == ExitCode.MEASUREMENT and row is not None:
         return Found(outcome=FireOutcome.FAILED, reason=row.reason or "something could not be measured validly")

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import msgspec
 
-from harness.core.errors import StoreError
+from harness.core.errors import MeasurementError
 from harness.core.files import write_atomically
 from harness.core.record_files import read_record
 from harness.core.records.bisection import BISECTION_FORMAT, Bisection
 
 
 def write_bisection(folder: Path, bisection: Bisection) -> None:
-    """Keep a bisection in place of what was kept of it before. StoreError if it cannot be written."""
+    """Keep a bisection in place of what was kept of it before. MeasurementError if it cannot be written."""
     file = folder / f"{bisection.id}.json"
     try:
         write_atomically(file, msgspec.json.format(msgspec.json.encode(bisection)) + b"\n")
     except OSError as error:
-        raise StoreError(
+        raise MeasurementError(
             f"cannot be written ({error.strerror})", where=str(file), remedy="make the folder of the results writable"
         ) from error
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.output_files import write_whole
 from harness.core.records.run import RunData
 from harness.core.redaction import published
 from harness.metrics.derive import RunValues
 from reports.history.context import NO_CONTEXT, Context
-from reports.pages.rendering import ReportError, render, write
+from reports.pages.rendering import render
 from reports.text.naming import names_of
 from reports.views.players import players
 from reports.views.profiles import profile_views
@@ -17,13 +18,13 @@ from reports.views.view import quotes, run_view
 if TYPE_CHECKING:
     from harness.store.runs import RunStore
 
-__all__ = ["Context", "ReportError", "write_run_page", "write_site"]
+__all__ = ["Context", "write_run_page", "write_site"]
 
 
 def write_run_page(data: RunData, path: Path, *, context: Context = NO_CONTEXT) -> Path:
     """Write a self-contained page of one run and return its path. The same run gives the same bytes.
 
-    Raises ReportError if writing fails.
+    Raises UsageError if writing fails. A pipe or a device is written to, and not replaced.
     """
     from reports.charts.course import course
 
@@ -39,7 +40,8 @@ def write_run_page(data: RunData, path: Path, *, context: Context = NO_CONTEXT) 
         quotes=quotes(data, context),
         profiles=profile_views(context.traces, data.run.id, names_of(data)),
     )
-    write(path, render("run.html", run=view, legend=view.legend, site=None))
+    page = render("run.html", run=view, legend=view.legend, site=None)
+    write_whole(path, page.encode(), where="--output")
     return path
 
 

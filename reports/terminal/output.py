@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.table import Table
@@ -199,16 +200,23 @@ def _headline(data: RunData) -> str:
     return " ".join(part for part in (shown.sentence, shown.detail, shown.status) if part)
 
 
+AFTER_MEASURING = MappingProxyType({
+    ExitCode.USAGE: "an output could not be written; what was measured is stored",
+    ExitCode.INTERNAL: "an error after the measurement, which is stored",
+})  # fmt: skip
+"""What a command says of its exit code where all was well until its results had to be written."""
+
+
 def _meaning(code: ExitCode, data: RunData) -> str:
     lenient = any(verdict.leniency for verdict in data.verdicts)
     unmet = any(target.kind is TargetKind.UNMET for target in data.targets)
     worse = "nothing worse but what is waived or informs" if lenient else "nothing worse"
     sentences = {
+        **AFTER_MEASURING,
         ExitCode.OK: f"{worse}, no target missed{' that decides it' if unmet else ''}",
         ExitCode.WORSE: "a regression or a missed target",
         ExitCode.MEASUREMENT: "something could not be measured validly; what could be is stored",
         ExitCode.UNDECIDED: "no answer where --require asks for one",
-        ExitCode.INTERNAL: "an error after the measurement, which is stored",
         ExitCode.INTERRUPTED: "interrupted; finished blocks are stored",
     }
     failed = [verdict for verdict in data.verdicts if verdict.kind is VerdictKind.FAILED]

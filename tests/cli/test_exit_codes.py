@@ -18,12 +18,14 @@ from typing import Any
 import click
 import pytest
 
+from harness.analysis.finished import Finished
 from harness.cli import COMMANDS, command
 from harness.cli.exit_codes import OWN, SAME, exit_codes
 from harness.core.errors import ExitCode, MeasurementError
 from harness.core.records.schedule import FireOutcome
 from harness.models.files import ModelFiles
 from harness.runner.confirm import Confirmed
+from harness.runner.outputs import Written
 from harness.runner.search import Found as Searched
 from harness.schedule.job import Job
 from harness.schedule.launcher import Exit
@@ -185,11 +187,11 @@ def _confirmed(*codes: ExitCode, reason: str = "") -> Callable[[World], None]:
     """An alert whose duels end with these codes; with a `reason` there is one that could not be made."""
 
     def arrange(world: World) -> None:
-        duels = [SimpleNamespace(code=code) for code in codes]
-        found = Confirmed(duels=duels, reasons={"a scenario": reason} if reason else {})  # type: ignore[arg-type]
+        duels = [Finished(values=None, code=code) for code in codes]  # type: ignore[arg-type]
+        found = Confirmed(duels=duels, reasons={"a scenario": reason} if reason else {})
         for name, answer in (("_alerts", []), ("job_of", Job(name="nightly")), ("_measured", found)):
             world.answers(f"harness.cli.schedule_alerts.{name}", answer)
-        world.answers("harness.runner.outputs.write_outputs", [])
+        world.answers("harness.runner.outputs.write_outputs", Written())
         world.answers("reports.terminal.output.print_duel", None)
 
     return arrange

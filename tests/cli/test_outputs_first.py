@@ -1,9 +1,11 @@
 """Places of outputs: made, or refused before anything is measured; written whole, or not at all."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,74 @@ def test_a_disk_that_is_full_after_measuring_costs_the_json_and_not_the_verdict(
     assert found.returncode == 1, found.stderr
     assert "json: not written: out.json cannot be written: File too large" in found.stdout
     assert not (tmp_path / "out.json").exists()
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
+
+
+@FULL
+@pytest.mark.parametrize(
+    ("command", "option"), [("run", "--json"), ("run", "--summary"), ("validate", "--summary"), ("duel", "--summary")]
+)
+def test_one_that_is_lost_after_measuring_is_named_and_ends_the_command_with_2(
+    here: Command, tmp_path: Path, command: str, option: str
+) -> None:
+    found = here(*MEASURING[command], "--targets", "ttfa=9,rtf=9", option, "/dev/full")
+    assert found.returncode == 2
+    assert "not written: /dev/full cannot be written: No space left on device" in found.stdout
+    assert "exit code 2: an output could not be written; what was measured is stored" in found.stdout
+    assert found.stderr == ""
+    (stored,) = json.loads(here("runs", "list", "--json").stdout)
+    assert stored["status"] == "complete"
+
+
+@FULL
+@pytest.mark.parametrize(
+    "arguments", [("runs", "export"), ("compare", "latest", "latest"), ("report", "--single-file", "latest")]
+)
+def test_a_device_is_written_to_and_not_replaced(here: Command, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    Laboratory(tmp_path).run(launches="1", blocks="1")
+    found = here(*arguments, "-o", "/dev/full")
+    assert found.returncode == 2
+    assert "/dev/full cannot be written: No space left on device" in found.stderr
+    assert Path("/dev/full").is_char_device()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+@pytest.mark.parametrize("command", ["run", "validate", "duel"])
+def test_a_disk_that_is_full_is_found_before_measuring(
+    tmp_path: Path, user_environment: dict[str, str], command: str
+) -> None:
+    arguments = [sys.executable, "-m", "harness.cli", *MEASURING[command], "--report", "full/out"]
+    found = subprocess.run(
+        ["bash", "-c", 'ulimit -f 0; exec "$@"', "bash", *arguments],
+        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert found.returncode == 2
+    assert "full/out cannot be written: File too large" in found.stderr
+    assert not [each for each in tmp_path.rglob("*") if each.is_file()]
+
+
+@FULL
+def test_a_log_of_a_mock_server_that_is_lost_costs_no_answer_and_ends_it_with_2(
+    user_environment: dict[str, str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "harness.cli", "mock-server", "steady", "--port", "0", "--log", "/dev/full"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as server:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        address = server.stdout.readline().split()[-1]
+        for _ in range(2):
+            request = urllib.request.Request(f"{address}/v1/audio/speech", data=b'{"input": "Hello."}')  # noqa: S310
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - on loopback
+                assert answer.read()
+        server.terminate()
+        assert server.stderr.read() == (
+            "kokoro-bench: --log /dev/full: cannot be written: No space left on device — the log ends here\n"
+        )
+    assert server.returncode == 2
 
 
 class TestFiles:

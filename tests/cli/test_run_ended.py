@@ -1,15 +1,19 @@
 """Runs that a signal or an error ends in the middle: what is stored, and what the command says."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunData, RunStatus
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
 from harness.store.runs import open_store
+from tests.conftest import Command
 
 QUICK = Script(name="quick", answers=(Answer(steps=(Step(wait_ms=10), Step(audio_share=1.0))),))
 SIGNAL_DURING_IMPORT = """
@@ -71,3 +75,38 @@ def test_an_error_of_ours_is_the_reason_that_is_stored(tmp_path: Path) -> None:
     assert code == ExitCode.INTERNAL, output
     assert (data.run.status, data.run.reason) == (RunStatus.FAILED, "ValueError: a fault of ours")
     assert len(data.blocks) == 8
+
+
+DISK_FULL_AFTER_THREE_BLOCKS = """
+import resource, sys
+from harness.store.runs import RunStore
+
+add, blocks = RunStore.add_block, []
+
+def adding(*given):
+    blocks.append(given)
+    if len(blocks) == 4:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    return add(*given)
+
+RunStore.add_block = adding
+from harness.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+def test_a_disk_that_fills_during_a_run_ends_it_with_3_and_keeps_what_was_measured(
+    tmp_path: Path, user_environment: dict[str, str], here: Command
+) -> None:
+    what = "run --engine scripted --model scripted -k chars-12 --launches 1 --blocks 8"
+    found = subprocess.run(
+        [sys.executable, "-c", DISK_FULL_AFTER_THREE_BLOCKS, *what.split()],
+        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert found.returncode == ExitCode.MEASUREMENT
+    (line,) = found.stderr.splitlines()
+    assert "results.sqlite: the disk refused a read or a write; what was stored before is safe" in line
+    assert " — check the space left" in line
+    (stored,) = json.loads(here("runs", "list", "--json").stdout)
+    assert (stored["status"], stored["blocks"]) == ("interrupted", 3)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import UsageError
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.verdict import VerdictKind
 from harness.metrics.derive import RunValues
 from reports.pages.rendering import render
-from reports.pages.write import ReportError, write_run_page
+from reports.pages.write import write_run_page
 from reports.text.format import visible
 from reports.views.view import Reference, run_view
 
@@ -207,9 +208,9 @@ def test_the_band_lies_where_the_verdict_says(run: RunData) -> None:
 
 def test_a_page_that_cannot_be_written_says_where(run: RunData, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ReportError) as raised:
+    with pytest.raises(UsageError) as raised:
         write_run_page(run, tmp_path / "file" / "run.html")
-    assert str(tmp_path) in raised.value.where
+    assert str(tmp_path) in raised.value.what
     assert raised.value.remedy
 
 

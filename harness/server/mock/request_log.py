@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 from harness.server.mock.http import Request
 
@@ -45,10 +45,17 @@ class LoggedAnswer:
     gone_ns: int | None = None
 
 
+class LineWriter(Protocol):
+    """Where the log goes: a text file, or what stands for one."""
+
+    def write(self, line: str, /) -> object:
+        """Write a line, with its line feed."""
+
+
 class RequestLog:
     """Writes the log. Without a file it does nothing."""
 
-    def __init__(self, out: TextIO | None) -> None:
+    def __init__(self, out: LineWriter | None) -> None:
         self._out = out
 
     def connection(self, number: int, *, accepted_ns: int) -> None:

@@ -8,7 +8,6 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from typing import TextIO
 
 from harness.core.event_loop import new_event_loop
 from harness.engines.http.dialects import DIALECTS, OPENAI
@@ -21,7 +20,7 @@ from harness.server.mock.http import (
     read_request,
     reply_json,
 )
-from harness.server.mock.request_log import LoggedAnswer, RequestLog, SentChunk
+from harness.server.mock.request_log import LineWriter, LoggedAnswer, RequestLog, SentChunk
 from harness.server.mock.script import Answer, End, Framing, Script, Step, Voice, WhenFull
 from harness.server.mock.sound import tone
 from harness.server.mock.tally import Tally, resident, work
@@ -52,7 +51,7 @@ class MockServer:
     `log` gets a line of JSON for each connection, each answer and each other request (`RequestLog`).
     """
 
-    def __init__(self, script: Script, *, log: TextIO | None = None) -> None:
+    def __init__(self, script: Script, *, log: LineWriter | None = None) -> None:
         self.script = script
         self._log = RequestLog(log)
         self._connections = 0
@@ -326,7 +325,7 @@ async def _rounds(count: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(script: Script, port: int = 0, *, log: TextIO | None = None) -> Iterator[tuple[str, MockServer]]:
+def serving(script: Script, port: int = 0, *, log: LineWriter | None = None) -> Iterator[tuple[str, MockServer]]:
     """Run a server in a background thread during the context. Yield its URL and the server."""
     loop = new_event_loop(early_s=EARLY_S)
     server = MockServer(script, log=log)
