@@ -227,11 +227,6 @@ def by_load(url: str, streams: int, seconds: float) -> LoadResult:
     return run(closed_loop(client, users=streams, seconds=seconds, stagger_s=1.0, connections=streams))
 
 
-def by_schedule(url: str, rate: float, seconds: float) -> LoadResult:
-    """An open loop."""
-    return run(open_loop(load_client(url, _texts()), starts_ns=constant(rate, seconds)))
-
-
 def _texts() -> list[Utterance]:
     return [Utterance(text_class="truth", variant=number, text=text_of(number), language="") for number in range(TEXTS)]
 
@@ -255,7 +250,7 @@ def read_log(path: Path) -> dict[str, Logged]:
 def _frozen(seconds: float) -> None:
     """Measure a server that freezes for 1 s under 50 requests per second."""
     with server("frozen") as url:
-        result = by_schedule(url, 50, seconds)
+        result = run(open_loop(load_client(url, _texts()), starts_ns=constant(50, seconds)))
     ttfc = [each.chunks[0].at_ns / 1e6 for each in result.repetitions if each.outcome.valid]
     p50, p99 = np.quantile(ttfc, [0.5, 0.99])
     keep("frozen for 1 s, 50/s: ttfc p99", float(p99), "ms", least=900)

@@ -70,7 +70,6 @@ def _compare(started: StartedServer, *, users: int, seconds: float) -> list[floa
 
 @contextlib.contextmanager
 def _server(model: str) -> Iterator[StartedServer]:
-    """A warm server."""
     command = (sys.executable, "-m", "harness.cli", "serve", "--model", model, "--port", PORT, "--cache", "0")
     with tempfile.TemporaryDirectory() as logs:
         order = ServerCommand(

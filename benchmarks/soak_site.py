@@ -16,7 +16,7 @@ import psutil
 from benchmarks.soak_clients import Audience, Webhook
 from benchmarks.soak_ground import RUN, WORKER, Ballast, of_kind, reap
 from benchmarks.soak_memory import MemoryLog
-from harness.core.records.schedule import Fire, FireState
+from harness.core.records.schedule import FireState
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import MockServer
 from harness.store.runs import open_store
@@ -185,7 +185,9 @@ class Site:
         begin = next((each.at for each in reversed(self.events) if each.kind == "slowdown"), 0.0)
         with open_store(self.store) as store:
             fires = store.journal().fires(job=SERVER_JOB, limit=RECENT)
-        measured = sum((fire.started_at or 0) >= begin and measured_by(fire) for fire in fires)
+        measured = sum(
+            (fire.started_at or 0) >= begin and (fire.outcome is not None and fire.outcome.measured) for fire in fires
+        )
         return measured >= count and not any(fire.state is FireState.RUNNING for fire in fires)
 
     def disk(self, *, full: bool) -> None:
@@ -215,11 +217,6 @@ class Site:
         if self.scheduler is not None and self.scheduler.poll() is None:
             self._killed.add(self.scheduler.pid)
             self.scheduler.kill()
-
-
-def measured_by(fire: Fire) -> bool:
-    """Whether a due time has ended with a measurement."""
-    return fire.outcome is not None and fire.outcome.measured
 
 
 def _free_port() -> int:

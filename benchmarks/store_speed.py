@@ -10,9 +10,10 @@ import json
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import keep
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import Made
-from harness.core.records.repetition import Block, Phase, Repetition
+from harness.core.records.repetition import Phase
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.verdict import Summary
 
@@ -58,8 +59,8 @@ def _writing(directory: Path, blocks: int, store_url: str) -> dict[str, object]:
             mine = [replace(one, launch=0, block=number) for one in repetitions]
             payloads = [encode(one) for one in mine]
             in_turn: dict[str, Callable[[], None]] = {
-                "store": _call(store, run_id, block, mine),
-                "sqlite3": _bind(write, number, payloads),
+                "store": partial(store.add_block, run_id, block, mine),
+                "sqlite3": partial(write, number, payloads),
             }
             for name in sorted(in_turn, reverse=bool(number % 2)):
                 start = time.perf_counter()
@@ -76,14 +77,6 @@ def _writing(directory: Path, blocks: int, store_url: str) -> dict[str, object]:
         "bytes_per_repetition": round(median(len(encode(one)) for one in repetitions)),
         "wanted": "store_ms < 10",
     }
-
-
-def _call(store: "RunStore", run_id: str, block: Block, repetitions: Sequence[Repetition]) -> Callable[[], None]:
-    return lambda: store.add_block(run_id, block, repetitions)
-
-
-def _bind(write: Callable[[int, list[bytes]], None], number: int, payloads: list[bytes]) -> Callable[[], None]:
-    return lambda: write(number, payloads)
 
 
 @contextmanager

@@ -207,7 +207,6 @@ def _model_difference(before: ModelVariant | None, after: ModelVariant | None) -
 
 
 def _settings(arm: Arm) -> dict[str, str]:
-    """What was chosen for an arm."""
     return {
         "engine": arm.engine,
         "provider": arm.provider or "default",

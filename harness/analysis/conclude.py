@@ -79,7 +79,7 @@ def conclude(
         for comparison in _comparisons(scenario, values[scenario.id], data=data, baselines=baselines)
     ]
     comparisons += _missing(data, baselines)
-    comparisons = [_with_tolerance(comparison, config) for comparison in comparisons]
+    comparisons = [replace(each, tolerance=config.tolerance(each.scenario_id, each.metric)) for each in comparisons]
     if against is None:
         verdicts = run_gate(comparisons, policy_of(config))
     else:
@@ -199,11 +199,6 @@ def _comparison(scenario: Scenario, name: str, sides: AgainstBaseline | NotCompa
         higher_is_better=not METRICS[name].lower_is_better,
         run_id=data.run.id,
     )
-
-
-def _with_tolerance(comparison: Comparison, config: Config) -> Comparison:
-    """The comparison with the user's tolerance, if there is one."""
-    return replace(comparison, tolerance=config.tolerance(comparison.scenario_id, comparison.metric))
 
 
 def _sides(

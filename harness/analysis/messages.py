@@ -73,7 +73,7 @@ def reason(facts: Facts) -> str:
     found_at = f"{with_span(change).removesuffix(')')}, level {_level(change.level)})"
     bound = unsigned(facts.tolerance)
     if facts.few_launches is not None:
-        made = _launches(change.launches)
+        made = "one launch" if change.launches == 1 else f"{change.launches} launches"
         found = f"{found_at}, from {made}; with fewer than {facts.few_launches} no change can be attributed"
     elif facts.kind is VerdictKind.REGRESSED:
         found = f"worse by {found_at}, at or beyond the tolerance of {bound}"
@@ -165,7 +165,8 @@ def _settle_duel(facts: Facts) -> str:
     budget = needed * seconds
     if budget > LONGEST_BUDGET_S:
         return f"about {needed} pairs would settle it, which is too long; a wider tolerance or a quieter machine would"
-    return f"about {needed} pairs instead of {facts.deferred.n} would settle it: `--budget {_round_up(budget)}s`"
+    readable = math.ceil(budget / 10) * 10
+    return f"about {needed} pairs instead of {facts.deferred.n} would settle it: `--budget {readable}s`"
 
 
 def _settle_baseline(facts: Facts) -> str:
@@ -191,12 +192,3 @@ def _level(level: float) -> str:
     """A probability near 1 with enough digits to distinguish it from 1: 99.97 %."""
     digits = max(0, math.ceil(-math.log10(1 - level)) - 1) if level < 1 else 0
     return f"{level * 100:.{digits}f} %"
-
-
-def _launches(count: int) -> str:
-    return "one launch" if count == 1 else f"{count} launches"
-
-
-def _round_up(seconds: float) -> int:
-    """Round up to tens of seconds: a readable budget."""
-    return math.ceil(seconds / 10) * 10

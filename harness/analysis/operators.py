@@ -222,7 +222,6 @@ def _node_line(matched: Matched, pairs: PartPairs, change: Estimate | None) -> P
 
 
 def _in_seconds(change: Estimate | None) -> Estimate | None:
-    """A change in µs as one in seconds."""
     if change is None:
         return None
     return Estimate(

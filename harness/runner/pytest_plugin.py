@@ -314,14 +314,12 @@ def _refuse(config: pytest.Config, error: BenchError) -> NoReturn:
 
 
 def _scenario(item: pytest.Item) -> Scenario | None:
-    """The scenario of a test, or None."""
     callspec = getattr(item, "callspec", None)
     found = callspec.params.get("measured") if callspec else None
     return found if isinstance(found, Scenario) else None
 
 
 def _is_ours(item: pytest.Item) -> bool:
-    """Whether a test has a scenario."""
     return item.get_closest_marker("scenarios") is not None and "measured" in getattr(item, "fixturenames", ())
 
 

@@ -163,7 +163,6 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_GET(self) -> None:
-        """Answer."""
         try:
             self._answer()
         except BenchError as error:

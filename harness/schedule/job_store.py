@@ -31,7 +31,6 @@ class _MemoryStore(BaseScheduler):  # type: ignore[misc]  # APScheduler ships no
         """Nothing to wake up: this scheduler never runs."""
 
     def shutdown(self, wait: bool = True) -> None:  # noqa: FBT001, FBT002 - APScheduler's signature
-        """Close the job store."""
         super().shutdown(wait)
 
 

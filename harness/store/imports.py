@@ -51,14 +51,10 @@ def import_run(connection: Connection, data: RunData, *, now: float) -> Imported
         if not queries.has_run(connection, name):
             _insert(connection, named, now=now)
             return Imported(run_id=name, is_new=True)
-        if _same(queries.load(connection, name), named):
+        # What an export leaves out does not count.
+        if published(queries.load(connection, name)) == published(named):
             return Imported(run_id=name, is_new=False)
     raise AssertionError
-
-
-def _same(stored: RunData, other: RunData) -> bool:
-    """Whether two runs are the same: what an export leaves out does not count."""
-    return published(stored) == published(other)
 
 
 def _insert(connection: Connection, data: RunData, *, now: float) -> None:

@@ -84,7 +84,6 @@ def _without_interval(data: RunData, scenarios: Sequence[Scenario]) -> list[Text
 
 
 def _shown(scenario: Scenario) -> Sequence[str]:
-    """The columns of its table."""
     if scenario.mode.is_load:
         return STARTUP
     if scenario.mode is Mode.WARM_UP:

@@ -81,7 +81,6 @@ def _published(found: Bisection) -> Bisection:
 
 
 def _sentence(found: Bisection) -> str:
-    """The answer in one sentence."""
     if found.answer in ANSWERED:
         return _answer(found)
     if found.answer is BisectionAnswer.NO_DIFFERENCE:

@@ -113,7 +113,6 @@ def uncommitted(run: RunRecord) -> str:
 
 
 def _measured(data: Concluded) -> int:
-    """The number of measured values, gated or not."""
     return sum(summary.n > 0 for summary in data.summaries)
 
 

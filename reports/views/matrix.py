@@ -103,7 +103,6 @@ class _Cells:
     references: frozenset[Key]
 
     def scale(self, metric: str, members: Sequence[Label]) -> Scale:
-        """The scale of a column."""
         return scale(metric, [self.medians.get((each.id, metric)) for each in members])
 
     def column(self, metric: str, members: Sequence[Label], *, on: Scale, head: Markup) -> Iterator[str]:

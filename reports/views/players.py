@@ -76,7 +76,7 @@ def players(
         players=found,
         left_out=_left_out(len(kept) - len(carried), len(kept), most),
         level=shown.level,
-        judged=_judged(found),
+        judged=any(each.transcript or each.badge for each in found),
     )
 
 
@@ -107,10 +107,6 @@ def _each(
                 badge=badge,
                 transcript=transcript,
             )
-
-
-def _judged(found: Sequence[Player]) -> bool:
-    return any(each.transcript or each.badge for each in found)
 
 
 def _kept(data: RunData, folder: Path) -> Iterator[_Kept]:

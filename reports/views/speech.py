@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.core.records.run import Concluded
-from harness.core.records.speech import SpeechKind, SpeechReading, SpeechSheet, SpeechVerdict
+from harness.core.records.speech import SpeechKind, SpeechReading, SpeechSheet
 from harness.core.records.value import Reading
 from harness.core.records.verdict import SPEECH_VERDICT, VerdictKind
 from harness.core.redaction import published_record, published_text
@@ -73,7 +73,10 @@ class Speech:
         self._readings = {(each.scenario_id, each.launch): each for each in map(_published, sheet.readings)}
         gate = [each for each in data.verdicts if each.metric == SPEECH_VERDICT and each.kind in _BY_GATE]
         self._badges = {each.scenario_id: _badge(_BY_GATE[each.kind], each.reason) for each in gate}
-        self._badges |= {each.scenario_id: _own_badge(each) for each in published_record(sheet.verdicts)}
+        self._badges |= {
+            each.scenario_id: _badge(each.kind, each.reason, counts=each.counts)
+            for each in published_record(sheet.verdicts)
+        }
 
     def badge(self, scenario_id: str) -> Badge | None:
         """The verdict of a scenario; None where it was compared with nothing."""
@@ -82,7 +85,9 @@ class Speech:
     def transcript(self, scenario_id: str, launch: int) -> Transcript | None:
         """What one kept audio says; None if it was not judged."""
         found = self._readings.get((scenario_id, launch))
-        return _transcript(found) if found else None
+        if found is None:
+            return None
+        return Transcript(text=_marked(found), words=_words(found), scores=tuple(_scores(found.readings)))
 
     def launches(self, scenario_id: str) -> tuple[int, ...]:
         """The launches of a scenario of which audio was judged, in order."""
@@ -105,23 +110,11 @@ def _published(reading: SpeechReading) -> SpeechReading:
     return replace(published_record(reading), readings=readings)
 
 
-def _own_badge(verdict: SpeechVerdict) -> Badge:
-    return _badge(verdict.kind, verdict.reason, counts=verdict.counts)
-
-
 def _badge(kind: SpeechKind, reason: str, *, counts: Mapping[str, int] | None = None) -> Badge:
     glyph, css = _BADGES[kind]
     found = ", ".join(f"{number} {name}" for name, number in (counts or {}).items() if number)
     several = f" Of {count(sum((counts or {}).values()), 'audio file')}: {found}." if ", " in found else ""
     return Badge(glyph=glyph, word=kind.value, css=css, reason=sentence(reason) + several)
-
-
-def _transcript(reading: SpeechReading) -> Transcript:
-    return Transcript(
-        text=_marked(reading),
-        words=_words(reading),
-        scores=tuple(_scores(reading.readings)),
-    )
 
 
 def _marked(reading: SpeechReading) -> Markup:

@@ -105,7 +105,7 @@ def trade_off(data: RunData, values: RunValues, speech: Speech) -> TradeOff | No
             css=each.badge.css if each.badge else "none",
             x=change,
             y=median(apart for _, apart in each.apart),
-            dots=tuple((apart, _dot_words(each.name, text, apart)) for text, apart in each.apart),
+            dots=tuple((apart, f"{each.name}, {text}: {_mos(apart)}") for text, apart in each.apart),
             words=_words(each, change),
             weight=1.0 + (each.memory or 0.0),
             frontier=_is_fit(each) and each.name not in beaten and change.low < change.high,
@@ -225,10 +225,6 @@ def _log_ratios(pairs: Sequence[tuple[Scenario, Scenario]], values: RunValues) -
 def _mos(apart: float) -> str:
     text = number(apart, 2)
     return f"{text if text[0] == '−' or not apart else '+' + text}{NARROW}{UNIT}"
-
-
-def _dot_words(name: str, text: str, apart: float) -> str:
-    return f"{name}, {text}: {_mos(apart)}"
 
 
 def _finding(points: Sequence[Point], original: str) -> str:

@@ -178,10 +178,6 @@ def _days(runs: Sequence[PastRun]) -> str:
     return " ".join(day(runs[index].started_at) for index in stretch_starts(len(runs)))
 
 
-def _known_or_none(values: "FloatArray") -> list[float | None]:
-    return [None if math.isnan(value) else value for value in values.tolist()]
-
-
 def _moved(events: Iterable[Event], kept: Sequence[int]) -> list[Event]:
     """The events, indexed by the kept runs. An event of another run moves to the next kept run."""
     places = [(bisect_left(kept, event.index), event) for event in events]
@@ -231,7 +227,7 @@ def _spark(metric: str, values: "FloatArray") -> Markup:
         on, span = _range(metric, known)
         reached = f": {span}" + (f", lastly {on.full(float(known[-1]))}" if known.min() < known.max() else "")
     runs = "the last run" if len(values) == 1 else f"the last {len(values)} runs"
-    return spark(_known_or_none(values), finding=f"{runs}{reached}")
+    return spark([None if math.isnan(value) else value for value in values.tolist()], finding=f"{runs}{reached}")
 
 
 def _range(metric: str, known: "FloatArray") -> tuple[Scale, str]:

@@ -182,7 +182,7 @@ class WavDecoder:
         """Read the chunks before the audio; False if more bytes are needed. EndpointFault for an unusable header."""
         head = self._waiting
         if head[:4] != b"RIFF"[: len(head)] or (len(head) >= 12 and head[8:12] != b"WAVE"):
-            raise _not_wav(head)
+            raise EndpointFault(Fault.NOT_AUDIO, f"the body is not a WAV: it begins with {excerpt(head)}")
         at, known = 12, False
         while len(head) >= at + 8:
             name, size = struct.unpack_from("<4sI", head, at)
@@ -254,10 +254,6 @@ def make_decoder(container: str, *, sample_rate: int, limit: int = BODY_LIMIT) -
     from harness.engines.http.compressed_decoders import CompressedDecoder
 
     return CompressedDecoder(container, sample_rate=sample_rate)
-
-
-def _not_wav(body: bytes) -> EndpointFault:
-    return EndpointFault(Fault.NOT_AUDIO, f"the body is not a WAV: it begins with {excerpt(body)}")
 
 
 def _half_a_frame(frames: int) -> EndpointFault:

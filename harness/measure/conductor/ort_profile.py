@@ -164,7 +164,6 @@ def _started(arm: Arm, engine: EngineOrder, worker_factory: WorkerFactory, open_
 
 
 def _merged(profiles: Sequence[Profile]) -> Profile:
-    """Merge the profiles of an engine's sessions."""
     if failed := next((profile for profile in profiles if profile.reason), None):
         return failed
     nodes, microseconds = Counter[str](), Counter[str]()

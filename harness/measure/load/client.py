@@ -170,7 +170,6 @@ class LoadClient:
         return trace
 
     def _prepare(self) -> None:
-        """Build the next request."""
         number, workload = self._prepared, self._workload
         self._prepared += 1
         utterance = workload.utterance(number)

@@ -75,12 +75,8 @@ def frequency_policy(root: Path) -> Texts:
         "frequency_driver": all_of("scaling_driver"),
         "energy_preference": all_of("energy_performance_preference"),
         "turbo": turbo,
-        "smt": _smt(read_file(cpus / "smt/active")),
+        "smt": {"1": "on", "0": "off"}.get(read_file(cpus / "smt/active"), "unknown: the kernel does not report it"),
     }
-
-
-def _smt(active: str) -> str:
-    return {"1": "on", "0": "off"}.get(active, "unknown: the kernel does not report it")
 
 
 def temperature(root: Path) -> Readings:

@@ -44,7 +44,7 @@ def power_spectra(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
     padded[: len(audio)] = audio
     window = np.hanning(length + 1)[:length]
     cut = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
-    transform = _transform_length(length)
+    transform = 1 << (2 * length - 1).bit_length()  # a power of two, at least twice the window
     power = np.empty((frames, transform // 2 + 1))
     for begin in range(0, frames, SLICE):
         part = slice(begin, begin + SLICE)
@@ -102,11 +102,6 @@ def spoken_frames(power: "Floats") -> "NDArray[np.bool_]":
 
     loudness = levels(power)
     return np.asarray((loudness >= loudness.max() + SPOKEN_DB) & (loudness > SPEECH_FLOOR_DB))
-
-
-def _transform_length(window: int) -> int:
-    """At least twice the window, a power of two."""
-    return 1 << (2 * window - 1).bit_length()
 
 
 @lru_cache(maxsize=8)

@@ -19,11 +19,6 @@ LARGEST_RATIO = 4
 """Bytes of a float for each byte of an 8-bit weight."""
 
 
-def recipe_text(parent: str) -> str:
-    """The `recipe` of the variant: states its source, and that it is not the published 32-bit file."""
-    return f"32-bit floats dequantised from the 8-bit file {parent}; not the published 32-bit file"
-
-
 def tool_versions() -> dict[str, str]:
     """Versions of the packages on which the file's bytes depend, without importing them."""
     return {name: version_of(name) for name in ("onnx", "onnx-ir", "numpy")}
@@ -40,7 +35,7 @@ def dequantise(parent: ModelFiles, *, cache: Cache, name: str, report: Report = 
     Raises ModelError if an integer operator cannot be replaced (the error names its node), or if the result does not
     load or synthesise.
     """
-    recipe = recipe_text(parent.variant.name)
+    recipe = f"32-bit floats dequantised from the 8-bit file {parent.variant.name}; not the published 32-bit file"
     origin = f"{recipe} (SHA-256 of the 8-bit file: {parent.variant.sha256})"
 
     def job(target: Path) -> Job:

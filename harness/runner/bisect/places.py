@@ -119,7 +119,7 @@ def package_places(good: RunData, bad: RunData, *, folder: Path | None = None) -
                 where=f"run {run.run.id}",
                 remedy="bisect rev GOOD BAD compares commits of its repository",
             )
-    settings = arm_spec_of(_plain(after.arm))
+    settings = arm_spec_of(replace(after.arm, runtime=CURRENT_RUNTIME, revision="", side="", source=""))
     pins, places = dict(before.subject.packages), []
     folder = folder or default_root() / "bisections"
     for number in range(len(changed) + 1):
@@ -145,10 +145,6 @@ def _side(data: RunData) -> _Side:
         where=f"run {data.run.id}",
         remedy="choose a run that this version of kokoro-bench measured in process",
     )
-
-
-def _plain(arm: Arm) -> Arm:
-    return replace(arm, runtime=CURRENT_RUNTIME, revision="", side="", source="")
 
 
 def _written(folder: Path, lines: Sequence[str]) -> Path:
