@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.orders import one_thread_kokoro
 from harness.analysis.speech_rule import judge_audio
 from harness.core.cache_root import default_root
 from harness.core.clock import SystemClock
@@ -53,13 +54,7 @@ class Remembered:
     """A Kokoro whose syntheses are kept in a folder, by the model, the phonemes and the style."""
 
     def __init__(self, model: Path, voices: Path, folder: Path) -> None:
-        import onnxruntime
-        from kokoro_onnx import Kokoro
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        self._kokoro = Kokoro.from_session(session, str(voices))
+        self._kokoro = one_thread_kokoro(model, voices)
         self._folder = folder
         self._model = model.name
 

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from harness.core.clock import SystemClock
 from harness.core.records.repetition import Phase, Repetition
@@ -33,6 +35,17 @@ def engine_of(model: str, *, engine: str = "kokoro", threads: int = 0) -> Engine
         voice=VOICE,
         threads=threads,
     )
+
+
+def one_thread_kokoro(model: Path, voices: Path) -> Any:  # noqa: ANN401 - kokoro-onnx has no useful types
+    """kokoro-onnx with a model on one thread of the CPU."""
+    import onnxruntime
+    from kokoro_onnx import Kokoro
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return Kokoro.from_session(session, str(voices))
 
 
 def synthesis_of(text: str, *, stream: bool = False) -> SynthesisOrder:

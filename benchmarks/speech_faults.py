@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.orders import one_thread_kokoro
 from harness.analysis.speech_facts import first_difference
 from harness.core.records.speech import SpeechKind
 from harness.models.weights import compare_weights
@@ -86,13 +87,7 @@ class Synthesis:
 
     def load(self, model: Path) -> Any:  # noqa: ANN401 - kokoro-onnx has no useful types
         """A model with one thread."""
-        import onnxruntime
-        from kokoro_onnx import Kokoro
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        return Kokoro.from_session(session, str(self._voices))
+        return one_thread_kokoro(model, self._voices)
 
     def phonemes(self, number: int, language: str = "en-us") -> str:
         """The phonemes of a text."""

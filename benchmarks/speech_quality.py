@@ -66,16 +66,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._readings = folder / "readings.jsonl"
-        lines = self._readings.read_text(encoding="utf-8").splitlines() if self._readings.exists() else []
-        self.readings: dict[tuple[str, int], SpeechReading] = {}
-        for line in map(json.loads, lines):
-            self.readings[line["kind"], line["number"]] = _reading(line)
-        self._facts = folder / "facts.jsonl"
-        lines = self._facts.read_text(encoding="utf-8").splitlines() if self._facts.exists() else []
-        self.facts: dict[tuple[str, int], Answer | None] = {}
-        for line in map(json.loads, lines):
-            self.facts[line["kind"], line["number"]] = _fact(line)
+        self.readings = {_key(line): _reading(line) for line in self._lines("readings")}
+        self.facts = {_key(line): _fact(line) for line in self._lines("facts")}
 
     def audio(self, kind: str, number: int) -> "NDArray[np.float32] | None":
         """The audio of a kind, None if it was not synthesised."""
@@ -99,14 +91,20 @@ class Store:
 
     def keep(self, line: Mapping[str, Any]) -> None:
         """Store one reading."""
-        self.readings[line["kind"], line["number"]] = _reading(line)
-        with self._readings.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        self.readings[_key(line)] = _reading(line)
+        self._append("readings", line)
 
     def keep_fact(self, line: Mapping[str, Any]) -> None:
         """Store one fact, or that there is none."""
-        self.facts[line["kind"], line["number"]] = _fact(line)
-        with self._facts.open("a", encoding="utf-8") as file:
+        self.facts[_key(line)] = _fact(line)
+        self._append("facts", line)
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        file = self.folder / f"{name}.jsonl"
+        return [*map(json.loads, file.read_text(encoding="utf-8").splitlines())] if file.exists() else []
+
+    def _append(self, name: str, line: Mapping[str, Any]) -> None:
+        with (self.folder / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def by_sound(self, kind: str, number: int) -> Answer | None:
@@ -244,6 +242,10 @@ def interval(successes: int, total: int) -> str:
         return "no interval"
     found = binomtest(successes, total).proportion_ci(method="wilson")
     return f"{found.low:.0%} to {found.high:.0%}"
+
+
+def _key(line: Mapping[str, Any]) -> tuple[str, int]:
+    return line["kind"], line["number"]
 
 
 def _reading(line: Mapping[str, Any]) -> SpeechReading:

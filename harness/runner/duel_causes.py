@@ -10,7 +10,7 @@ from harness.analysis.conclude import Conclusions
 from harness.analysis.operators import PROFILED, with_profile
 from harness.analysis.sequential import EARLIEST_BLOCKS
 from harness.core.records.profile import FEWEST_REPETITIONS, Profiles
-from harness.core.records.repetition import Phase
+from harness.core.records.repetition import Phase, Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Scenario
 from harness.core.records.verdict import Verdict, VerdictKind
@@ -55,31 +55,23 @@ def profile_s(pair: Pair, data: RunData) -> float:
 
     Both arms start and speak in turns.
     """
-    start_ns, speech_ns = 0.0, 0.0
-    for scenario in pair:
-        starts = [each for each in data.launches if each.arm_id == scenario.arm.id and each.outcome.valid]
-        start_ns += sum(part.ns for each in starts[:1] for part in each.parts)
-        spoken = [
-            each.end_ns
-            for each in data.repetitions
-            if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.block == data.blocks[0].block
-        ]
-        speech_ns += median(spoken) if spoken else 0
     launches = math.ceil(FEWEST_REPETITIONS / REPETITIONS)
-    return PROFILING * launches * (start_ns + (1 + REPETITIONS) * speech_ns) / 1e9
+    first = data.blocks[0].block if data.blocks else 0
+    return launches * sum(_launch_s(each, data, REPETITIONS, lambda made: made.block == first) for each in pair)
 
 
 def arm_profile_s(scenario: Scenario, data: RunData) -> float:
     """Seconds that the fewest repetitions of one arm's profile take, by its first start and what was measured."""
+    return _launch_s(scenario, data, FEWEST_REPETITIONS, lambda made: made.outcome.valid)
+
+
+def _launch_s(scenario: Scenario, data: RunData, times: int, counts: Callable[[Repetition], bool]) -> float:
+    """Seconds of a profiled launch with `times` repetitions, by those measured that count."""
     starts = [each for each in data.launches if each.arm_id == scenario.arm.id and each.outcome.valid]
-    spoken = [
-        each.end_ns
-        for each in data.repetitions
-        if each.scenario_id == scenario.id and each.phase is Phase.MEASURED and each.outcome.valid
-    ]
-    speech_ns = median(spoken) if spoken else 0
     start_ns = sum(part.ns for each in starts[:1] for part in each.parts)
-    return PROFILING * (start_ns + (1 + FEWEST_REPETITIONS) * speech_ns) / 1e9
+    measured = [each for each in data.repetitions if each.scenario_id == scenario.id and each.phase is Phase.MEASURED]
+    spoken = [each.end_ns for each in measured if counts(each)]
+    return PROFILING * (start_ns + (1 + times) * (median(spoken) if spoken else 0)) / 1e9
 
 
 def reserved_s(data: RunData, budget_s: float) -> float:

@@ -96,10 +96,10 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
     """The comparison of a duel's arms: before is the reference, after the candidate. None if the run is no duel."""
     data = published(data)
     duel = duel_of(data)
-    if duel is None:
+    if not duel:
         return None
-    named, summaries = names(tuple(each for pair in duel.pairs for each in pair)), _summaries(data)
-    of = {each.id: pair for pair in duel.pairs for each in pair}
+    named, summaries = names(tuple(each for pair in duel for each in pair)), _summaries(data)
+    of = {each.id: pair for pair in duel for each in pair}
     keys = [
         ((of[scenario_id][0].id, metric), (scenario_id, metric))
         for scenario_id, metric in summaries
@@ -107,7 +107,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
     ]
     found = [(old, new) for old, new in keys if old in summaries]
     pairs = _ordered(_pair(replace(named.of(new[0]), arm=""), summaries[old], summaries[new]) for old, new in found)
-    before, after = _distinct_names(*duel.pairs[0])
+    before, after = _distinct_names(*duel[0])
     return Comparison(
         title=f"{after} against {before}",
         sentence=f"The two arms of duel {data.run.id}. {_sentence(pairs, 'arms')}",
@@ -118,7 +118,7 @@ def comparison_of_arms(data: RunData) -> Comparison | None:
         warnings=("These are the values of each arm. The duel's verdicts come from its pairs, which show more.",),
         differences=tuple(
             Fact(name=each.name, value=each.after, before=each.before)
-            for each in arm_differences(duel.pairs[0][0].arm, duel.pairs[0][1].arm, data)
+            for each in arm_differences(duel[0][0].arm, duel[0][1].arm, data)
         ),
         pairs=pairs,
         common=named.common,
@@ -146,15 +146,8 @@ def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_ear
     return f"Of the {figures}, {lie} apart beyond their intervals.{alone}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duel:
-    """The scenario ids of a duel's reference and candidate, text by text."""
-
-    pairs: tuple[tuple[Scenario, Scenario], ...]
-
-
-def duel_of(data: RunData) -> Duel | None:
-    """The arms of a duel, as its verdicts name them. None for other runs and for duels without verdicts."""
+def duel_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
+    """Reference and candidate of each text, as a duel's verdicts name them; empty for any other run."""
     by_id = {each.id: each for each in data.run.scenarios}
     references = {(each.arm.id, request_parts(each)): each for each in data.run.scenarios}
     pairs: dict[str, tuple[Scenario, Scenario]] = {}
@@ -163,7 +156,7 @@ def duel_of(data: RunData) -> Duel | None:
         reference = references.get((verdict.reference, request_parts(candidate))) if candidate else None
         if candidate and reference:
             pairs[candidate.id] = (reference, candidate)
-    return Duel(pairs=tuple(pairs.values())) if pairs else None
+    return tuple(pairs.values())
 
 
 def compare_html(view: Comparison) -> str:

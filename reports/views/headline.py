@@ -226,22 +226,16 @@ def _next_step(data: Concluded) -> str:
 
 
 def _word(kinds: _Kinds, missed: int) -> tuple[str, str]:
-    for kind in (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING):
-        if kinds.get(kind):
-            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
-    if missed:
+    urgent = (VerdictKind.REGRESSED, VerdictKind.FAILED, VerdictKind.MISSING)
+    if missed and not any(map(kinds.get, urgent)):
         return "unclear", "!"
-    for lenient in Leniency:
-        if kinds.get(lenient):
-            return VERDICT_WORDS[lenient].css, VERDICT_WORDS[lenient].glyph
-    if kinds.get(VerdictKind.IMPROVED):
-        return VERDICT_WORDS[VerdictKind.IMPROVED].css, VERDICT_WORDS[VerdictKind.IMPROVED].glyph
     # Of the remaining kinds, the one with most verdicts.
     rest = max(
         (VerdictKind.UNCHANGED, VerdictKind.INCONCLUSIVE, VerdictKind.SAME_SUBJECT), key=lambda kind: kinds.get(kind, 0)
     )
-    if kinds.get(rest):
-        return VERDICT_WORDS[rest].css, VERDICT_WORDS[rest].glyph
+    for kind in (*urgent, *Leniency, VerdictKind.IMPROVED, rest):
+        if kinds.get(kind):
+            return VERDICT_WORDS[kind].css, VERDICT_WORDS[kind].glyph
     return "none", VERDICT_WORDS[VerdictKind.NO_BASELINE].glyph
 
 
