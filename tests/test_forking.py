@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import COMMANDS
+from harness.cli.command import COMMANDS
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import serving
 from harness.store.runs import open_store

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.core.comma_lists import join_list, split_list
 from harness.core.file_names import last_part
+from harness.core.scratch import shared_folder
 
 PACKAGES = (
     "kokoro-bench", "kokoro-onnx", "onnxruntime", "onnx", "numpy", "scipy", "click", "rich", "msgspec", "sqlalchemy",
@@ -114,7 +115,8 @@ def _folders() -> list[tuple[str, str]]:
     imported = [part for part in sys.path if part and Path(part).is_absolute()]
     imported.append(str(Path(__file__).resolve().parents[2]))
     pairs = dict.fromkeys(imported, "")
-    for folder, instead in ((os.getcwd, "."), (lambda: str(Path.home()), "~"), (tempfile.gettempdir, "TMP")):
+    own, shared = (tempfile.gettempdir, "TMP"), (lambda: str(shared_folder()), "TMP")
+    for folder, instead in ((os.getcwd, "."), (lambda: str(Path.home()), "~"), own, shared):
         try:
             pairs.setdefault(folder(), f"{instead}{os.sep}")
         except (OSError, RuntimeError):  # a directory that was removed, a user without a home
@@ -130,7 +132,7 @@ def _directories() -> Iterable[Path]:
         yield platformdirs.user_log_path("kokoro-bench", appauthor=False)
     except (ImportError, OSError, RuntimeError):
         pass
-    yield Path(tempfile.gettempdir())
+    yield shared_folder()
 
 
 def _remove_oldest(directory: Path) -> None:

@@ -4,7 +4,7 @@ The phases of a command, its run and its replays, share one `Session`: one lock 
 of shutdown requests.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -65,8 +65,8 @@ class Session:
             handler(event)
 
     @contextmanager
-    def end_stored(self, recorder: RunRecorder) -> Iterator[None]:
-        """Store how a run ended that an error or a request ends before its conclusions are stored.
+    def end_stored(self, recorder: RunRecorder, parts: Callable[[], Iterable[RunRecorder]] = tuple) -> Iterator[None]:
+        """Store how a run ended that an error or a request ends before its conclusions are stored, and its `parts`.
 
         What cannot be stored is left to the next command, which finds that the run's process has ended. A database that
         cannot be written any more raises MeasurementError: what was measured before is in it.
@@ -75,13 +75,11 @@ class Session:
             yield
         except KeyboardInterrupt as interrupt:
             ended = ended_by(interrupt)
-            with suppress(BenchError):
-                recorder.end(ended.status, ended.reason)
+            _end((recorder, *parts()), ended.status, ended.reason)
             raise
         except Exception as error:
             reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-            with suppress(BenchError):
-                recorder.end(RunStatus.FAILED, reason)
+            _end((recorder, *parts()), RunStatus.FAILED, reason)
             if isinstance(error, StoreError):
                 raise MeasurementError(error.what, where=error.where, remedy=error.remedy) from error
             raise
@@ -98,6 +96,12 @@ class Session:
         interrupted = data.run.status is RunStatus.INTERRUPTED
         code = ExitCode.INTERRUPTED if interrupted else exit_code(data.verdicts, data.targets, policy)
         return Finished(values=values.for_data(data), code=code)
+
+
+def _end(recorders: Iterable[RunRecorder], status: RunStatus, reason: str) -> None:
+    for recorder in recorders:
+        with suppress(BenchError):
+            recorder.end(status, reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ Each pair of arms is measured as a duel after the run's own values, within the r
 own. The run's one gate decides by these pairs together with what is still compared with remembered values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.against_reference import AgainstReference, Replay
@@ -103,6 +103,10 @@ class Replays:
         )
         against = AgainstReference(values.data, self._reference, outcome)
         return conclude(values.data, config=self._session.config, derived=values, against=against)
+
+    def waiting(self) -> Iterator[RunRecorder]:
+        """The recorders of the replays that wait for the verdicts of the run."""
+        return (done.recorder for done in self._done)
 
     def finish(self, verdicts: Sequence[Verdict]) -> None:
         """Store the end of every replay with the verdicts that its pairs got in the run."""

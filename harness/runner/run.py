@@ -178,7 +178,7 @@ def measure_plan(
             notes=(*notes, *start_notes(values.data), *resources.notes(), *found.notes, *recorder.notes),
         )
 
-    with session.end_stored(recorder), side_tasks:
+    with session.end_stored(recorder, parts=replays.waiting if replays is not None else tuple), side_tasks:
         ended = conduct_plan(
             session, plan, side_tasks.worker_factory, recorder=recorder, analysis=analysis, conduct=conduct
         )

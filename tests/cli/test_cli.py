@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from harness.cli import COMMANDS, command
+from harness.cli.command import COMMANDS, command
 from harness.core.records.verdict import VerdictKind
 from harness.plan.keys import KEYS, Group
 from tests.conftest import Command, Laboratory

@@ -19,7 +19,7 @@ import click
 import pytest
 
 from harness.analysis.finished import Finished
-from harness.cli import COMMANDS, command
+from harness.cli.command import COMMANDS, command
 from harness.cli.exit_codes import OWN, SAME, exit_codes
 from harness.core.errors import ExitCode, MeasurementError
 from harness.core.records.schedule import FireOutcome

@@ -5,7 +5,7 @@ import re
 import click
 import pytest
 
-from harness.cli import command
+from harness.cli.command import command
 from tests.conftest import Command
 
 FREE_TEXT = {"--say", "--reason"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.records.run import RunKind
+from harness.core.records.run import RunKind, RunStatus
 from harness.store.runs import open_store
 from reports.text.format import NARROW
 from tests.accepting import changed
@@ -155,3 +155,19 @@ def test_a_real_worker_whose_packages_are_gone_is_compared_with_remembered_value
     assert "not replayed: the reference cannot be restored (" in ran.stdout
     assert "numpy==0.0.1" in ran.stdout
     assert arm.subject.engine_source
+
+
+@pytest.mark.usefixtures("accepted")
+def test_an_error_of_ours_ends_the_replays_with_the_run(
+    here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_given: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr("harness.runner.replay.Replays.conclude", failing)
+    assert here("run", *SCRIPTED, "--script", "pace=1.1").returncode == 70
+    with open_store(tmp_path / ".kokoro-bench" / "results.sqlite") as store:
+        replay, run = (store.head(row.id) for row in store.list()[:2])
+    assert replay.selection == f"replay of {run.id}: scripted.cpu.tdefault"
+    for ended in (replay, run):
+        assert (ended.status, ended.reason) == (RunStatus.FAILED, "ValueError: a fault of ours")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -110,3 +111,30 @@ def test_a_disk_that_fills_during_a_run_ends_it_with_3_and_keeps_what_was_measur
     assert " — check the space left" in line
     (stored,) = json.loads(here("runs", "list", "--json").stdout)
     assert (stored["status"], stored["blocks"]) == ("interrupted", 3)
+
+
+SIGNAL_DURING_FIRST_IMPORT = """
+import os, signal, sys
+
+class Signal:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), int(os.environ["NUMBER"]))
+
+sys.meta_path.insert(0, Signal())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", [["-m", "harness.cli"], ["-c", "from harness.cli import main; main()"]])
+def test_a_signal_while_the_command_is_imported_ends_it_with_a_line(
+    tmp_path: Path, user_environment: dict[str, str], command: list[str], number: signal.Signals
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SIGNAL_DURING_FIRST_IMPORT)
+    found = subprocess.run(
+        [sys.executable, *command, "runs", "list"],
+        cwd=tmp_path, env=user_environment | {"PYTHONPATH": str(tmp_path), "NUMBER": str(int(number))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "kokoro-bench: interrupted\n")

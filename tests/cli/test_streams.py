@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import COMMANDS
+from harness.cli.command import COMMANDS
 from harness.cli.streams import ASCII, HANDLER, steady_streams
 from tests.conftest import Command
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, NoReturn, Protocol, TypeVar
 
+from harness.core import scratch
 from harness.core.cache_root import ROOT_VARIABLE, default_root
 from harness.core.native_imports import REMEDY, how_it_ended, import_failure
 from harness.core.records.repetition import Canary, Launch, OutcomeKind, Repetition, ServerFigures
@@ -111,7 +112,7 @@ class ProcessHandle:
                 stdout=subprocess.PIPE,
                 stderr=self._stderr,
                 env=_environment(dict(place.environment), self._pauser),
-                pass_fds=(self._pauser.descriptor,) if self._pauser else (),
+                pass_fds=(*scratch.descriptors(), *((self._pauser.descriptor,) if self._pauser else ())),
                 # The conductor handles Ctrl-C; a worker in the same process group would die in mid-answer.
                 start_new_session=os.name == "posix",
             )
