@@ -59,12 +59,12 @@ class ImportCheck:
         except subprocess.TimeoutExpired as expired:
             self._child.kill()
             output, errors = self._child.communicate()
-            return f"importing {_last(output)} does not end within {expired.timeout:.0f} s"
-        package = _last(output)
+            return f"importing {last_line(output)} does not end within {expired.timeout:.0f} s"
+        package = last_line(output)
         if package == "all":
             return ""
         if self._child.returncode == 1:
-            return f"{package} cannot be imported ({_last(errors)})"
+            return f"{package} cannot be imported ({last_line(errors)})"
         return f"importing {package} ends the process ({how_it_ended(self._child.returncode)})"
 
 
@@ -106,6 +106,6 @@ def how_it_ended(code: int) -> str:
     return f"killed by {name}"
 
 
-def _last(output: str) -> str:
-    """The last line that is not empty."""
-    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "nothing")
+def last_line(output: str, *, otherwise: str = "nothing") -> str:
+    """The last line that is not empty, or `otherwise`."""
+    return next((line.strip() for line in reversed(output.splitlines()) if line.strip()), otherwise)

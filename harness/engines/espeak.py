@@ -83,16 +83,11 @@ class EspeakEngine:
 
     def __init__(self, library: Library, facts: EngineFacts, *, voice: str, clock: "Clock", stages: Stages) -> None:
         self._library = library
-        self._facts = facts
+        self.facts = facts
         self._voice = voice
         self._clock = clock
         self._stages = stages
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="espeak-ng")
-
-    @property
-    def facts(self) -> EngineFacts:
-        """The versions, and the sample rate by the library."""
-        return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks of at most `CHUNK_MS` as espeak-ng delivers them; without streaming, one chunk."""

@@ -150,12 +150,7 @@ class ScriptedEngine:
             if order.profile
             else None
         )
-        self._facts = EngineFacts(providers=(order.provider,), sample_rate=SAMPLE_RATE, python="scripted")
-
-    @property
-    def facts(self) -> EngineFacts:
-        """The provider and the sample rate."""
-        return self._facts
+        self.facts = EngineFacts(providers=(order.provider,), sample_rate=SAMPLE_RATE, python="scripted")
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """A tone after a short silence; when streaming, in chunks of `CHUNK_CHARACTERS`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.core.errors import ModelError, PackageError
-from harness.core.native_imports import REMEDY, how_it_ended, import_failure
+from harness.core.native_imports import REMEDY, how_it_ended, import_failure, last_line
 
 TIMEOUT_S = 1800.0
 """Time limit of a job in seconds. The slowest, a calibration of the full model on two cores, takes some minutes."""
@@ -161,8 +161,9 @@ def run_child(job: Job, work: Path, *, timeout_s: float = TIMEOUT_S) -> Answer:
     if not answer_file.is_file():
         if broken := import_failure():
             raise PackageError(f"models cannot be processed in this environment: {broken}", remedy=REMEDY)
+        last = last_line(log_file.read_text("utf-8", "replace"), otherwise="it printed nothing")
         raise ModelError(
-            f"the process that works on models crashed ({how_it_ended(code)}): {last_line(log_file)}",
+            f"the process that works on models crashed ({how_it_ended(code)}): {last}",
             remedy="SIGKILL usually means too little memory; otherwise try other versions of onnx and onnxruntime",
         )
     answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
@@ -191,9 +192,3 @@ def make_with_tools(job: Job, work: Path, *, what: str, tools: Mapping[str, str]
 def texts_of(answer: Answer) -> dict[str, str]:
     """The facts of an answer that are texts, for the manifest of what was made."""
     return {name: text for name, text in answer.facts.items() if isinstance(text, str)}
-
-
-def last_line(log: Path) -> str:
-    """The last line of a log that is not empty."""
-    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing"

@@ -43,13 +43,8 @@ class FastKokoroEngine:
 
     def __init__(self, engine: Any, facts: EngineFacts) -> None:  # noqa: ANN401 - untyped library
         self._engine = engine
-        self._facts = facts
+        self.facts = facts
         self._loop = asyncio.new_event_loop()
-
-    @property
-    def facts(self) -> EngineFacts:
-        """Provider, versions and options."""
-        return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Frames of a stream as fastkokoro yields them, by default of 200 ms; a whole text is one chunk."""

@@ -49,29 +49,20 @@ class EndpointEngine:
     """A target and the connection to it."""
 
     def __init__(self, target: Target, *, clock: "Clock", stages: Stages, found: str, server: ServerProcess) -> None:
-        self._target = target
+        self.target = target
         self._clock = clock
         self._stages = stages
         self._connection = Connection(target.address, target.settings, clock=clock, stages=stages)
-        self._server = server
-        self._facts = _facts(target, found=found, server=server)
-        self._path_known = False
-
-    @property
-    def facts(self) -> EngineFacts:
+        self.server = server
+        self.facts = _facts(target, found=found, server=server)
         """The options in force and how they were found; after the first answer also its `PATH_HEADERS`."""
-        return self._facts
-
-    @property
-    def server(self) -> ServerProcess:
-        """The process that listens at the address, if it is on this machine."""
-        return self._server
+        self._path_known = False
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks as they arrive; stamps the moments `FIRST_BYTE`, `ARRIVAL` and `BODY_END`. EndpointFault."""
         if request.is_phonemes:
             raise EngineRefusal("an endpoint takes text, not phonemes")
-        exchange, pieces = self._connection.send(self._target.http_request(request))
+        exchange, pieces = self._connection.send(self.target.http_request(request))
         try:
             for chunk in pieces:
                 self._stages.moment(ARRIVAL, chunk.at_ns)
@@ -79,21 +70,16 @@ class EndpointEngine:
         finally:
             self._stamp(exchange.answer)
 
-    @property
-    def target(self) -> Target:
-        """The target of the requests."""
-        return self._target
-
     def own_figures(self) -> ServerFigures:
         """Every number at the server's /status and at the `state_paths` of its dialect, over separate connections."""
         settings = replace(
-            self._target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
+            self.target.settings, keep_alive=False, connect_timeout=STATUS_S, idle_timeout=STATUS_S,
             total_timeout=STATUS_S,
         )  # fmt: skip
         clock = self._clock
-        connection = Connection(self._target.address, settings, clock=clock, stages=Stages(clock))
+        connection = Connection(self.target.address, settings, clock=clock, stages=Stages(clock))
         found = []
-        for path in (STATUS, *self._target.dialect.state_paths):
+        for path in (STATUS, *self.target.dialect.state_paths):
             try:
                 found.append(read_figures(_exchange(connection, "GET", path, settings), path=path))
             except EndpointFault as fault:
@@ -116,7 +102,7 @@ class EndpointEngine:
             self._stages.moment(BODY_END, answer.end_ns)
         if answer.status == 200 and not self._path_known:
             self._path_known = True
-            self._facts = replace(self._facts, options=(*self._facts.options, *path_of(answer)))
+            self.facts = replace(self.facts, options=(*self.facts.options, *path_of(answer)))
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> EndpointEngine:

@@ -46,15 +46,10 @@ class KokoroEngine:
         """`fed` receives the inputs of each run of the session."""
         self._kokoro = kokoro
         self._fed = [] if fed is None else fed
-        self._facts = facts
+        self.facts = facts
         self._profiled = profiled
         self._loop = asyncio.new_event_loop()
         self._blends: dict[str, NDArray[np.float32]] = {}
-
-    @property
-    def facts(self) -> EngineFacts:
-        """The provider, the versions and the options."""
-        return self._facts
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:
         """Chunks as kokoro-onnx yields them."""

@@ -29,10 +29,10 @@ class StartedEngine:
     """A started server and the connection to it."""
 
     def __init__(self, server: StartedServer, client: EndpointEngine, *, name: str, root: int | None) -> None:
-        self._server = server
+        self._started = server
         self._client = client
-        self._process = ServerProcess(pid=root, found=FOUND if root else ELSEWHERE)
-        self._own = (("url", name), ("server_process", self._process.found))
+        self.server = ServerProcess(pid=root, found=FOUND if root else ELSEWHERE)
+        self._own = (("url", name), ("server_process", self.server.found))
         self._has_answered = False
 
     @property
@@ -41,11 +41,6 @@ class StartedEngine:
         facts = self._client.facts
         options = tuple(each for each in facts.options if each[0] not in AT_EACH_START)
         return replace(facts, options=(*self._own, *options))
-
-    @property
-    def server(self) -> ServerProcess:
-        """The process whose tree is the server, if it can be found."""
-        return self._process
 
     @property
     def target(self) -> Target:
@@ -68,9 +63,9 @@ class StartedEngine:
                     self._has_answered = True
                     yield chunk
             except EndpointFault as fault:
-                if ended := self._server.why_ended():
+                if ended := self._started.why_ended():
                     raise EndpointFault(fault.fault, f"{fault}; {ended}", status=fault.status) from fault
-                if self._has_answered or fault.status not in BUSY or not self._server.may_still_start():
+                if self._has_answered or fault.status not in BUSY or not self._started.may_still_start():
                     raise
             else:
                 return
@@ -78,7 +73,7 @@ class StartedEngine:
     def close(self) -> None:
         """Close the connection and stop the server."""
         self._client.close()
-        self._server.close()
+        self._started.close()
 
 
 def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> StartedEngine:

@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -92,9 +91,6 @@ def check_disk(name: str, path: Path) -> Disk:
 
 def git_version() -> str:
     """The version of git; "" if git is absent."""
-    command = ("git", "--version")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip().removeprefix("git version ")
+    from harness.measure.system.machine import output_of
+
+    return output_of(("git", "--version")).strip().removeprefix("git version ")

@@ -59,12 +59,7 @@ class Runtimes:
     """The environments under the cache's root."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root / "runtimes"
-
-    @property
-    def root(self) -> Path:
-        """The folder of the environments."""
-        return self._root
+        self.root = root / "runtimes"
 
     def build(
         self,
@@ -81,9 +76,9 @@ class Runtimes:
         from filelock import FileLock
 
         own = engine in BUILT_IN
-        resolution = resolve(runtime.requirements, root=self._root, own=own, refresh=refresh)
-        path = self._root / resolution.digest
-        with FileLock(str(self._root / f"{resolution.digest}.lock")):
+        resolution = resolve(runtime.requirements, root=self.root, own=own, refresh=refresh)
+        path = self.root / resolution.digest
+        with FileLock(str(self.root / f"{resolution.digest}.lock")):
             if not (path / MARKER).is_file():
                 report(f"building runtime {runtime.name}")
                 self._build(path, runtime, resolution.pinned)
@@ -105,7 +100,7 @@ class Runtimes:
         """
         from filelock import FileLock
 
-        path = self._root / digest_of(pinned, python=python)
+        path = self.root / digest_of(pinned, python=python)
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(str(path) + ".lock"):
             if not (path / MARKER).is_file():
@@ -116,7 +111,7 @@ class Runtimes:
 
     def list(self) -> tuple[Environment, ...]:
         """All environments, the last used first."""
-        found = [self._describe(marker.parent) for marker in self._root.glob(f"*/{MARKER}")]
+        found = [self._describe(marker.parent) for marker in self.root.glob(f"*/{MARKER}")]
         return tuple(sorted(found, key=lambda environment: -environment.used_at))
 
     def prune(self, *, unused_s: float) -> tuple[Environment, ...]:
@@ -126,7 +121,7 @@ class Runtimes:
             # Remove the marker first: a half-removed environment must not look complete.
             (environment.path / MARKER).unlink(missing_ok=True)
             shutil.rmtree(environment.path, ignore_errors=True)
-        for wheels in (self._root / "built").glob("*/"):
+        for wheels in (self.root / "built").glob("*/"):
             if time.time() - wheels.stat().st_mtime >= unused_s:
                 shutil.rmtree(wheels, ignore_errors=True)
         return tuple(old)
