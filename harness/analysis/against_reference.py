@@ -182,7 +182,8 @@ class AgainstReference:
         if _is_unmeasured(given):
             return given
         if pair := self._pairs.get((given.scenario_id, given.metric)):
-            if _too_few(pair[1]) and isinstance(given.data, AgainstBaseline):
+            few = isinstance(pair[1].data, Duel) and count(pair[1].data.pairs) < FEWEST_PAIRS
+            if few and isinstance(given.data, AgainstBaseline):
                 # Remembered values show more. A metric with one value per launch has few pairs in a short replay.
                 del self._pairs[given.scenario_id, given.metric]
                 return given
@@ -234,10 +235,6 @@ def _scoped(sentence: str, of: Sequence[Scenario], *, by_arm: Mapping[str, int],
 
 def _is_unmeasured(comparison: Comparison) -> bool:
     return isinstance(comparison.data, NotComparable) and comparison.data.kind in UNMEASURED
-
-
-def _too_few(comparison: Comparison) -> bool:
-    return isinstance(comparison.data, Duel) and count(comparison.data.pairs) < FEWEST_PAIRS
 
 
 def _apart(data: AgainstBaseline) -> float | None:

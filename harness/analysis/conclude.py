@@ -155,7 +155,8 @@ def _comparisons(
         return [_comparison(scenario, primary.metric, failed, data)]
     if not primary.n:
         # A scenario that an interrupted run did not reach has not failed.
-        kind = VerdictKind.FAILED if primary.counts.attempted or not _ended_early(data) else VerdictKind.MISSING
+        ended_early = data.run.status in (RunStatus.INTERRUPTED, RunStatus.PARTIAL)
+        kind = VerdictKind.FAILED if primary.counts.attempted or not ended_early else VerdictKind.MISSING
         failed = NotComparable(kind=kind, reason=primary.reason, advice=look_at(data))
         return [_comparison(scenario, primary.metric, failed, data)]
     found = []
@@ -319,10 +320,6 @@ def _with_suspects(verdict: Verdict, data: RunData, baselines: Baselines) -> Ver
 def _canary_log(data: RunData) -> float | None:
     found = median_of_known([block.canary.graph_ns for block in data.blocks])
     return math.log(found) if found else None
-
-
-def _ended_early(data: RunData) -> bool:
-    return data.run.status in (RunStatus.INTERRUPTED, RunStatus.PARTIAL)
 
 
 def look_at(data: RunData) -> str:

@@ -49,10 +49,6 @@ Earlier = Callable[[int], Sequence[RunData]]
 """The runs of a round (by its number) that an earlier process has stored."""
 
 
-def _none(_number: int) -> Sequence[RunData]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """The result of a round. `found`: change → log-ratio to the base (negative is better), None without shared blocks.
@@ -137,7 +133,7 @@ class Search:
     ignore_quality: bool = False
     mode: Mode = Mode.WHOLE
 
-    def run(self, measure: Measure, *, budget_s: float, earlier: Earlier = _none) -> Found:
+    def run(self, measure: Measure, *, budget_s: float, earlier: Earlier = lambda _number: ()) -> Found:
         """Run rounds until one candidate is left. Raises UsageError if there is nothing to try.
 
         A round that takes longer than its part of the budget shortens the rounds after it, or leaves them out.

@@ -18,16 +18,12 @@ from harness.store.reference_file import load_reference
 from harness.store.runs import RunStore
 
 
-def _registry_tolerance(_scenario_id: str, metric: str) -> float:
-    return METRICS[metric].tolerance or 0.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertPolicy:
     """The user's policy, as far as alerts follow it: which metrics gate, the tolerances (ratios), and the waivers."""
 
     gates: Callable[[str], bool] = lambda _metric: True
-    tolerance: Callable[[str, str], float] = _registry_tolerance
+    tolerance: Callable[[str, str], float] = lambda _scenario_id, metric: METRICS[metric].tolerance or 0.0
     waivers: Sequence[Waiver] = field(default_factory=tuple)
 
     def waived(self, scenario_id: str, metric: str, *, at: float) -> Waiver | None:

@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING
 
 from harness.core.records.repetition import AudioFeatures
-from harness.metrics.audio.onset import AUDIBLE_S, THRESHOLD_DBFS, onset_frame
+from harness.metrics.audio.onset import INAUDIBLE, onset_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,10 @@ def extract(chunks: "Sequence[NDArray[np.float32]]", sample_rate: int, channels:
     import numpy as np
 
     joined = np.concatenate(
-        [np.asarray(chunk, dtype=np.float32).reshape(-1, channels) for chunk in chunks or [_none()]]
+        [
+            np.asarray(chunk, dtype=np.float32).reshape(-1, channels)
+            for chunk in chunks or [np.empty(0, dtype=np.float32)]
+        ]
     )
     digest = hashlib.sha256(np.ascontiguousarray(joined, dtype="<f4").data).hexdigest()
     known = _known.get((digest, sample_rate, channels))
@@ -68,16 +71,6 @@ def _of_samples(joined: "NDArray[np.float32]", sample_rate: int, *, digest: str,
         rms_dbfs=10 * math.log10(mean_power) if mean_power else None,
         clipped_share=float(np.mean(magnitude >= FULL_SCALE)),
         onset_frame=onset,
-        onset_reason="" if onset is not None else _inaudible(),
+        onset_reason="" if onset is not None else INAUDIBLE,
         channels=channels,
     )
-
-
-def _inaudible() -> str:
-    return f"nothing is louder than {THRESHOLD_DBFS:g} dBFS for {AUDIBLE_S * 1000:g} ms"
-
-
-def _none() -> "NDArray[np.float32]":
-    import numpy as np
-
-    return np.empty(0, dtype=np.float32)

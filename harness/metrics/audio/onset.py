@@ -14,6 +14,8 @@ CONTINUED_DBFS = -50.0
 """The RMS above which a sound that has begun continues: the breath after the burst of a plosive is this quiet."""
 AUDIBLE_S = 0.050
 """A shorter loud stretch is a click, not the beginning of speech."""
+INAUDIBLE = f"nothing is louder than {THRESHOLD_DBFS:g} dBFS for {AUDIBLE_S * 1000:g} ms"
+"""The reason of what is unknown of audio without an onset."""
 
 
 def onset_frame(audio: "NDArray[np.float32]", sample_rate: int) -> int | None:

@@ -88,29 +88,17 @@ CSV_COLUMNS: Final = ("run", *_CELLS)
 """The columns of the CSV form. One column per metric follows, in the metric's unit; an empty cell is unknown."""
 
 
-def no_figures(_repetition: Repetition) -> Mapping[str, Reading]:
-    """For an export of what was observed alone."""
-    return {}
-
-
-def no_unit(_metric: str) -> str:
-    """For an export by a caller that knows no units."""
-    return ""
-
-
-def kind_and_reason(verdict: Verdict) -> str:
-    """For an export by a caller that explains no verdict."""
-    return verdict.reason or verdict.kind.value
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Derived:
-    """What a form takes besides the records, from the definitions of metrics and from the analysis."""
+    """What a form takes besides the records, from the definitions of metrics and from the analysis.
 
-    figures_of: FiguresOf = no_figures
+    The defaults are for an export of what was observed alone.
+    """
+
+    figures_of: FiguresOf = lambda _repetition: {}
     """Fills the metrics' columns of the CSV."""
-    unit_of: UnitOf = no_unit
-    sentence_of: SentenceOf = kind_and_reason
+    unit_of: UnitOf = lambda _metric: ""
+    sentence_of: SentenceOf = lambda verdict: verdict.reason or verdict.kind.value
 
 
 def export(data: RunData, form: str, derived: Derived | None = None) -> bytes:
