@@ -135,7 +135,7 @@ _DURATION = (
     Key(name="warmups", default=1, parse=as_whole(1), group=Group.DURATION, value="COUNT",
         meaning="warm-up repetitions of each text per launch"),
     Key(name="answer-timeout", default=30.0, parse=as_seconds, group=Group.DURATION, value="DURATION",
-        meaning="timeout of a request; 0.25 s per character are added"),
+        meaning="timeout of a request; 0.25 s per character are added, as far as the budget allows"),
     Key(name="slice", default=0.1, parse=as_pause, group=Group.DURATION, value="DURATION",
         meaning="longest time slice of an arm of a duel: 100ms; 0: a whole text"),
     Key(name="wait", default=300.0, parse=as_pause, group=Group.DURATION, value="DURATION",

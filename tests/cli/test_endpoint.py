@@ -56,6 +56,17 @@ class TestRun:
         spoken = {(each.block, each.scenario_id.split("/")[2], each.variant) for each in data.repetitions}
         assert len({each for each in spoken if each[0] >= 0}) == 4 * 2 * 2
 
+    def test_a_text_that_takes_longer_than_the_budget_does_not_outlast_it(self, here: Command) -> None:
+        slow = Script(name="slow", answers=(Answer(steps=(Step(wait_share=0.2), Step(audio_share=1.0))),))
+        options = ("--endpoint-options", "keep_alive=on", "--launches", "1", "--answer-timeout", "1s", "--budget", "4s")
+        with serving(slow) as (url, _):
+            found = here("run", "--url", url, "-k", "test_delivery", "--say", "a word, " * 12_500, *options)
+        assert found.returncode == 3
+        (line,) = (each for each in found.stdout.splitlines() if " × timeout: " in each)
+        assert line.endswith(
+            "the budget of 4 s has no time for a text of 99999 characters: shorten it, or give up to --budget 14h"
+        )
+
     def test_the_report_names_the_address_once_and_no_provider(self, kokoro_bench: Command, tmp_path: Path) -> None:
         with serving(script(Answer(steps=GOOD))) as (url, _):
             found = kokoro_bench("run", "--url", url, *SHORT, "--blocks", "1")

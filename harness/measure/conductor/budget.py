@@ -44,6 +44,11 @@ class RunBudget:
         self.launches = run_limits.launches
         """Planned launches. Updated once the durations of the first launch and of its first block are known."""
 
+    @property
+    def left_s(self) -> float:
+        """What is left of the budget."""
+        return max(0.0, self._run_limits.budget_s - self._elapsed_s())
+
     def use_policy(self, launch_policy: LaunchPolicy) -> None:
         """Use another launch policy for the rest of the run."""
         self._run_limits = replace(
@@ -126,7 +131,7 @@ class RunBudget:
             doing=doing,
             share=share,
             remaining_s=max(0.0, total - elapsed) if self._blocks else None,
-            budget_left_s=max(0.0, self._run_limits.budget_s - elapsed),
+            budget_left_s=self.left_s,
         )
 
     def _update_launches(self) -> None:

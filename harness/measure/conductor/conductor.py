@@ -53,7 +53,7 @@ class Conductor:
         self._worker_pool = pool
         self._starts = WorkerStarts(pool, self._active_scenarios, self._slicing, announce=self._emit_progress)
         self._canary = CanaryWorker(worker_factory)
-        self._dispatcher = dispatcher = Dispatcher(plan, worker_factory, self._slicing)
+        self._dispatcher = dispatcher = Dispatcher(plan, worker_factory, self._slicing, lambda: self._budget.left_s)
         self._steps = StepRunner(dispatcher=dispatcher, worker_pool=pool, clock=clock, slicing=self._slicing)
         self._warm_ups = WarmUps(
             plan,

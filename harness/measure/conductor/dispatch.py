@@ -1,9 +1,10 @@
 """Sends the orders of a run to loaded workers: one text, concurrent texts, or a load."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
-from harness.core.records.repetition import Phase, Repetition
+from harness.core.records.repetition import OutcomeKind, Phase, Repetition
 from harness.core.records.scenario import Arm, Scenario, Utterance
 from harness.measure.conductor.requests import Originals, concurrent_order, concurrent_timeout, synthesis_order
 from harness.measure.conductor.worker_factory import WorkerFactory
@@ -25,6 +26,9 @@ from harness.plan.matrix import Plan
 SLICES_A_TEXT = 8
 """The fewest slices per side of a pair. With fewer, the sides do not meet the same machine conditions."""
 
+KNOWN_TIMES = 2
+"""A text whose duration is known may take this many times as long, even if the budget ends before."""
+
 SHORTEST_SLICE_S = 0.025
 """Below this, switching costs more than slicing gains: see docs/method.md."""
 
@@ -43,8 +47,16 @@ class Step:
 class Dispatcher:
     """Sends the orders of one run. Raises WorkerLost if a worker does not answer."""
 
-    def __init__(self, plan: Plan, worker_factory: WorkerFactory, slicing: Slicing | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        worker_factory: WorkerFactory,
+        slicing: Slicing | None = None,
+        budget_left_s: Callable[[], float] | None = None,
+    ) -> None:
+        """`budget_left_s` gives what is left of the budget (s), by default all of it."""
         self._plan = plan
+        self._budget_left_s = budget_left_s or (lambda: plan.run_limits.budget_s)
         self._worker_factory = worker_factory
         self._slicing = slicing or Slicing(plan.run_limits.launch_policy)
         self._originals = Originals(plan.scenarios)
@@ -56,9 +68,12 @@ class Dispatcher:
         if scenario.is_concurrent:
             return self.concurrent(scenario, active, block=step.block, phase=step.phase).repetitions
         order = self._order(scenario, active, step)
-        repetition = active.worker.synthesise(
-            order, timeout_s=self._plan.run_limits.timeout_for(step.utterance.characters)
-        )
+        timeout_s = self._timeout_s([scenario], step)
+        try:
+            repetition = active.worker.synthesise(order, timeout_s=timeout_s)
+        except WorkerLost as lost:
+            self._explain(lost, step, timeout_s)
+            raise
         self._note_repetition(scenario, repetition)
         return [repetition]
 
@@ -74,13 +89,16 @@ class Dispatcher:
             for place, (scenario, active) in enumerate(zip(scenarios, workers, strict=True))
         ]
         looped_ns = [side.pauser.looped_ns for side in sides]
+        one_s = self._timeout_s(scenarios, step)
         # Each side has the machine for its part of the time.
-        timeout_s = len(sides) * self._plan.run_limits.timeout_for(step.utterance.characters)
+        timeout_s = len(sides) * one_s
         if step.phase is Phase.WARMUP:
             results = synthesise_in_parallel(sides, timeout_s=timeout_s)
         else:
             results = synthesise_in_slices(sides, slice_s=self._slice_s(scenarios), timeout_s=timeout_s)
         for scenario, side, before_ns in zip(scenarios, sides, looped_ns, strict=True):
+            if isinstance(side.result, WorkerLost):
+                self._explain(side.result, step, one_s)
             if isinstance(side.result, Repetition):
                 self._note_repetition(scenario, side.result)
                 self._note_evidence(scenario, side, looped_ns=before_ns)
@@ -90,14 +108,35 @@ class Dispatcher:
         """Synthesise one text with one side of a duel while observing its threads. Raises WorkerLost."""
         side = self._sliced(scenario, active, step)
         before_ns = side.pauser.looped_ns
-        observations = synthesise_observed(side, timeout_s=self._plan.run_limits.timeout_for(step.utterance.characters))
+        timeout_s = self._timeout_s([scenario], step)
+        observations = synthesise_observed(side, timeout_s=timeout_s)
         if isinstance(side.result, WorkerLost):
+            self._explain(side.result, step, timeout_s)
             raise side.result
         assert side.result is not None  # noqa: S101 - for the type checker; a result is a repetition or WorkerLost
         self._note_repetition(scenario, side.result)
         self._slicing.of(scenario.arm.id).add_observations(observations.states())
         self._note_evidence(scenario, side, looped_ns=before_ns)
         return [side.result]
+
+    def _timeout_s(self, scenarios: Sequence[Scenario], step: Step) -> float:
+        """The time-out (s) of one text. Before its duration is known, it is no longer than the budget allows."""
+        limits = self._plan.run_limits
+        known_s = [self._durations_ns.get(each.id, 0) / 1e9 for each in scenarios]
+        allowed_s = max(limits.timeout_s, self._budget_left_s(), KNOWN_TIMES * max(known_s))
+        return min(limits.timeout_for(step.utterance.characters), round(allowed_s, 1))
+
+    def _explain(self, lost: WorkerLost, step: Step, timeout_s: float) -> None:
+        """Add to the reason of a time-out that the budget has shortened which budget would do."""
+        limits = self._plan.run_limits
+        whole_s = limits.timeout_for(step.utterance.characters)
+        if lost.kind is OutcomeKind.TIMEOUT and timeout_s < whole_s:
+            minutes = ceil(len(self._plan.arms) * (limits.warmups + 1) * whole_s / 60)
+            needed = f"{minutes}m" if minutes < 120 else f"{ceil(minutes / 60)}h"
+            lost.reason += (
+                f"; the budget of {limits.budget_s:g} s has no time for a text of {step.utterance.characters} "
+                f"characters: shorten it, or give up to --budget {needed}"
+            )
 
     def _sliced(self, scenario: Scenario, active: ActiveWorker, step: Step) -> SlicedSynthesis:
         return SlicedSynthesis(worker=as_pausable(active.worker), order=self._order(scenario, active, step))
