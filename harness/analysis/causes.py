@@ -11,6 +11,7 @@ from typing import Final
 from harness.analysis.stats.comparison import Policy
 from harness.analysis.stats.movement import Movement, Movements, PartPairs, movements
 from harness.analysis.stats.paired import alike
+from harness.core.quantities import Figure
 from harness.core.records.differences import Difference, differences
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, ModelVariant, Scenario
@@ -143,9 +144,13 @@ def suspects_among(
     ]
     left = found.total - sum(each.change.point for each in named)
     if rest and abs(left) >= LEAST_REST * abs(found.total):
-        whole = f"{left * scale:+.1f} {unit}, {_share(left, found.total)} of {found.total * scale:+.1f} {unit}"
+        part, whole = (f"{Figure(each * scale):+.1f} {unit}" for each in (left, found.total))
         others = "" if left * found.total > 0 else " (others moved the other way)"
-        suspects.append(Suspect(SuspectKind.NOTHING, f"unexplained by {kind}: {whole}{others}"))
+        suspects.append(
+            Suspect(
+                SuspectKind.NOTHING, f"unexplained by {kind}: {part}, {_share(left, found.total)} of {whole}{others}"
+            )
+        )
     return suspects
 
 
@@ -153,17 +158,17 @@ def part_sentence(moved: Movement, *, what: str, scale: float, unit: str, whole:
     """A part that moved: its change with the interval, its share of the `whole` difference, and both values."""
     return (
         f"{what} {moved.name}: {_span(moved.change, scale=scale, unit=unit)}, "
-        f"{_share(moved.change.point, whole)} of {whole * scale:+.1f} {unit} "
+        f"{_share(moved.change.point, whole)} of {Figure(whole * scale):+.1f} {unit} "
         f"({moved.before * scale:.1f} → {moved.after * scale:.1f})"
     )
 
 
 def _share(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.0f} %"
+    return f"{Figure(100 * part / whole):.0f} %"
 
 
 def _span(change: Estimate, *, scale: float, unit: str) -> str:
-    point, low, high = (value * scale for value in (change.point, change.low, change.high))
+    point, low, high = (Figure(value * scale) for value in (change.point, change.low, change.high))
     level = 100 * change.level
     decimals = next((each for each in range(2, 9) if float(f"{level:.{each}f}") < FULL), 2)
     return f"{point:+.1f} {unit} ({low:+.1f} to {high:+.1f} at {level:.{decimals}f} %)"

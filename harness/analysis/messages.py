@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from harness.analysis.stats.comparison import AgainstBaseline, Duel
 from harness.analysis.stats.power import values_to_settle
 from harness.analysis.stats.run_spread import ENOUGH_RUNS
+from harness.core.quantities import Figure
 from harness.core.records.verdict import Leniency, VerdictKind
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def percent(log_ratio: float) -> str:
     """A log-ratio as a signed percentage: 0.0488 → "+5.0 %"."""
     if log_ratio > 5:  # a hundredfold and more is no longer read as a percentage
         return "over +14,000 %"
-    return f"{math.expm1(log_ratio):+.1%}".replace("%", " %")
+    return f"{Figure(math.expm1(log_ratio)):+.1%}".replace("%", " %")
 
 
 def unsigned(log_ratio: float) -> str:

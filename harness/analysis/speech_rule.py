@@ -17,6 +17,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.core.quantities import Figure
 from harness.core.records.speech import SpeechKind
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def _by_prosody(figures: Mapping[str, Reading]) -> Iterator[Answer]:
             continue
         for kind, (low, high) in ((SpeechKind.BROKEN, span.broken), (SpeechKind.DIFFERENT, span.different)):
             if not low <= value <= high:
-                yield Answer(kind=kind, reason=span.clause.format(value))
+                yield Answer(kind=kind, reason=span.clause.format(Figure(value)))
                 break
 
 
@@ -178,7 +179,7 @@ def _by_distances(figures: Mapping[str, Reading], own_mcd: float) -> Iterator[An
             allowed = limit.floor * own_mcd
             even = name == "mcd_peak" and value - (mcd or 0.0) <= EXCESS_DB
             broken = math.inf if even else allowed + limit.broken
-            yield from _graded(value, broken, allowed + limit.different, limit.clause.format(value))
+            yield from _graded(value, broken, allowed + limit.different, limit.clause.format(Figure(value)))
 
 
 def _by_overflow(figures: Mapping[str, Reading]) -> Iterator[Answer]:

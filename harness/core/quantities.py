@@ -1,4 +1,6 @@
-"""The one reader of numbers, durations, sizes and shares: from TOML, the environment, an option or another file.
+"""The one reader of numbers, durations, sizes and shares, and the one writer of signed figures.
+
+They are read from TOML, the environment, an option or another file.
 
 Each reader raises ValueError with words that follow the name of a key or option: "must be a number, not 'x'".
 """
@@ -14,6 +16,20 @@ _SEVERAL = re.compile("".join(rf"(?:([0-9]+{unit})\s*)?" for unit in ("d", "h", 
 """Whole numbers of several units, the largest first."""
 SIZES = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 """Unit → bytes."""
+
+
+MINUS = "\u2212"
+
+
+class Figure(float):
+    """A number that every format writes for people: with a true minus sign, and zero without one."""
+
+    def __format__(self, spec: str) -> str:
+        text = super().__format__(spec)
+        if not text.startswith("-"):
+            return text
+        plus = "+" if spec.startswith("+") else ""
+        return MINUS + text[1:] if re.search("[1-9]", text) else plus + text[1:]
 
 
 def as_number(value: Any, what: str = "a number") -> float:  # noqa: ANN401 - text or a number, from anywhere

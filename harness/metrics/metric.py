@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from harness.core.quantities import Figure
+
 
 class Direction(StrEnum):
     """Which way is better."""
@@ -165,12 +167,10 @@ class Metric:
             # 999.7 ms is written "1.00 s", not "1000 ms".
             scale = self.axis_unit(_three_digits(value * scale.factor) / scale.factor)
             whole = base == "B" and scale.factor == 1
-            number = f"{value * scale.factor:.{0 if whole else _places(value * scale.factor)}f}"
+            number = f"{Figure(value * scale.factor):.{0 if whole else _places(value * scale.factor)}f}"
         else:
             shown = value * scale.factor
-            number = f"{shown:.{1 if self.share else telling_places(shown, self.decimals)}f}"
-        if not number.strip("-0."):
-            number = number.removeprefix("-")
+            number = f"{Figure(shown):.{1 if self.share else telling_places(shown, self.decimals)}f}"
         return f"{number} {scale.unit}" if scale.unit else number
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from markupsafe import Markup
 
 from harness.analysis.messages import no_interval, says_little
+from harness.core.quantities import MINUS, Figure
 from harness.core.records.scenario import PLAIN_ENGINES, Arm, Arrivals, Scenario, Traffic
 from harness.core.records.verdict import SPEECH_VERDICT, Estimate, Leniency, Shown, VerdictKind
 from harness.metrics.metric import MOST_PLACES, Direction, Metric, telling_places
@@ -18,7 +19,6 @@ LARGEST_LOG = 100.0
 """Beyond this (a ratio of 10 to the power 43) a log-ratio says only that nothing is known."""
 NARROW = "\u202f"
 """A no-break space between a number and its unit."""
-MINUS = "\u2212"
 NOTHING = "\u2013"
 
 
@@ -183,18 +183,12 @@ def finer(on: Scale, step: float) -> Scale:
 
 def number(value: float, places: int) -> str:
     """A number with a true minus sign, and without the sign of a negative zero."""
-    text = f"{value:,.{places}f}"
-    if "," in text:
-        text = text.replace(",", NARROW)
-    if text[0] == "-":
-        text = text[1:] if not text.strip("-0." + NARROW) else MINUS + text[1:]
-    return text
+    return f"{Figure(value):,.{places}f}".replace(",", NARROW)
 
 
 def percent(ratio: float, places: int = 1) -> str:
     """A change given as a ratio to 1 (0.083 → "+8.3 %"), always with its sign."""
-    text = number(100 * ratio, places)
-    return f"{text}{NARROW}%" if text[0] == MINUS else f"+{text}{NARROW}%"
+    return f"{Figure(100 * ratio):+,.{places}f}{NARROW}%".replace(",", NARROW)
 
 
 def ratio_of(log_ratio: float) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from harness.analysis.node_matching import family
+from harness.core.quantities import Figure
 from harness.core.records.profile import PartTime, Profiled
 from harness.store.traces import read_sheet
 from reports.charts.icicle import Block, icicle
@@ -137,8 +138,8 @@ def _line(part: PartTime, whole: Block) -> PartLine:
         operator=part.operator,
         before="–" if part.before is None else f"{1e3 * part.before:.3f}",
         after=f"{1e3 * part.after:.3f}",
-        difference="–" if moved is None else f"{1e3 * moved:+.3f}",
-        interval=f"{1e3 * change.low:+.3f} to {1e3 * change.high:+.3f}" if change else "–",
+        difference="–" if moved is None else f"{Figure(1e3 * moved):+.3f}",
+        interval=f"{Figure(1e3 * change.low):+.3f} to {Figure(1e3 * change.high):+.3f}" if change else "–",
         share="–" if share is None else f"{100 * share:.1f} %",
         css=("worse" if moved and moved > 0 else "better") if stands_out else "same",
         order="" if moved is None else f"{moved:.9f}",

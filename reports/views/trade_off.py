@@ -10,6 +10,7 @@ from harness.analysis.advice.frontier import ORIGINAL, Standing, dominated
 from harness.analysis.audio_limits import counterpart_of, is_original_of
 from harness.core.comma_lists import listed
 from harness.core.errors import MeasurementError
+from harness.core.quantities import Figure
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.core.records.speech import SpeechKind
@@ -18,7 +19,7 @@ from harness.metrics.values import paired_log_ratios
 from reports.charts.style import Drawn
 from reports.charts.svg import Range
 from reports.charts.trade_off import Point, draw
-from reports.text.format import NARROW, NOTHING, arm_parts, change_of, count, metric_of, number, percent, scale
+from reports.text.format import NARROW, NOTHING, arm_parts, change_of, count, metric_of, percent, scale
 from reports.text.naming import names_of
 from reports.views.arms import references_of
 from reports.views.pair_changes import pair_changes
@@ -223,8 +224,7 @@ def _log_ratios(pairs: Sequence[tuple[Scenario, Scenario]], values: RunValues) -
 
 
 def _mos(apart: float) -> str:
-    text = number(apart, 2)
-    return f"{text if text[0] == '−' or not apart else '+' + text}{NARROW}{UNIT}"
+    return f"{Figure(apart):{'+' if apart else ''}.2f}{NARROW}{UNIT}"
 
 
 def _finding(points: Sequence[Point], original: str) -> str:

@@ -85,7 +85,7 @@ class TestOperators:
         assert operators(ours, theirs, both, worse=True) == [
             "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.76 %), 97 % of +15.5 ms (0.0 → 15.0)",
             "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.76 %), 65 % of +15.5 ms (60.0 → 70.0)",
-            "unexplained by operator: -9.5 ms, -61 % of +15.5 ms (others moved the other way)",
+            "unexplained by operator: −9.5 ms, −61 % of +15.5 ms (others moved the other way)",
         ]
 
     def test_a_gain_is_not_laid_to_what_became_slower(self, both: RunData) -> None:
@@ -228,8 +228,8 @@ class TestStages:
     @pytest.mark.parametrize("metric", ["latency", "rtf", "ttfa"])
     def test_a_figure_of_time_is_explained_by_its_stages(self, both: RunData, metric: str) -> None:
         first, *others = told(metric, both)
-        assert first.startswith("stage inference: -")
-        assert "ms (-" in first, "with its interval"
+        assert first.startswith("stage inference: −")
+        assert "ms (−" in first, "with its interval"
         assert others == [MODELS_DIFFER]
 
     def test_one_sentence_serves_all_figures_that_moved_alike(self, both: RunData) -> None:
@@ -255,7 +255,7 @@ class TestStages:
 class TestMemory:
     def test_what_is_held_and_what_speaking_takes(self, both: RunData) -> None:
         assert told("rss_peak", both) == (
-            "memory once loaded: -100.0 MB (-105.5 to -94.5 at 99.82 %), 100 % of -100.0 MB (300.0 → 200.0)",
+            "memory once loaded: −100.0 MB (−105.5 to −94.5 at 99.82 %), 100 % of −100.0 MB (300.0 → 200.0)",
             MODELS_DIFFER,
         )
 
@@ -269,7 +269,7 @@ class TestMemory:
         assert told("rss_peak", replace(both, repetitions=needy), worse=True) == (
             "memory per request: +160.0 MB (+154.9 to +165.1 at 99.64 %), 267 % of +60.0 MB (70.0 → 230.0)",
             MODELS_DIFFER,
-            "unexplained by memory: -100.0 MB, -167 % of +60.0 MB (others moved the other way)",
+            "unexplained by memory: −100.0 MB, −167 % of +60.0 MB (others moved the other way)",
         )
 
     def test_what_the_arena_keeps_is_told_from_what_a_request_takes(self, both: RunData) -> None:
@@ -298,7 +298,7 @@ class TestMemory:
         assert found.kind is SuspectKind.MEMORY
         assert (
             found.sentence
-            == "memory in ONNX Runtime's arena: -50.0 MB (-50.0 to -50.0 at 99.00 %), 50 % of -100.0 MB (70.0 → 20.0)"
+            == "memory in ONNX Runtime's arena: −50.0 MB (−50.0 to −50.0 at 99.00 %), 50 % of −100.0 MB (70.0 → 20.0)"
         )
         swapped = Profiles(candidate=held[1], reference=held[0])
         assert arena_suspects(given[0], swapped, candidate, reference, both) == [], "it moved the other way"

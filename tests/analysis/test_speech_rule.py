@@ -5,6 +5,7 @@ import math
 import pytest
 
 from harness.analysis.speech_rule import JOINED, Answer, judge_audio, worst_of
+from harness.core.quantities import Figure
 from harness.core.records.speech import EditCounts, SpeechKind, SpeechReading
 from harness.core.records.value import Reading, known, unknown
 
@@ -154,7 +155,7 @@ def test_joined_speech_beyond_a_limit_is_different_or_broken(name: str) -> None:
             if value < 0 <= bounds[0] or math.isinf(value):
                 continue
             found = judge_audio(joined(**{name: value}), reading(), reading(), joined=True)
-            assert (found.kind, found.reason) == (kind, span.clause.format(value))
+            assert (found.kind, found.reason) == (kind, span.clause.format(Figure(value)))
 
 
 @pytest.mark.parametrize(("errors", "kind"), [(1, SpeechKind.DIFFERENT), (2, SpeechKind.BROKEN)])

@@ -126,7 +126,7 @@ def test_a_faster_model_is_found_with_its_stage_as_the_first_suspect(faster: Fin
     assert verdict.change is not None
     # The script's inference takes 0.8 of the time and is nearly all of it: ln 0.8 = -0.223.
     assert verdict.change.point == pytest.approx(-0.22, abs=0.02)
-    assert verdict.suspects[0].startswith("stage inference: -")
+    assert verdict.suspects[0].startswith("stage inference: −")
     assert MODELS_DIFFER in verdict.suspects
 
 
@@ -339,7 +339,7 @@ class TestOperatorSuspects:
         assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
         assert latency.suspects[1].startswith("stage inference:")
-        assert latency.suspects[0] == "operator Conv: -2.0 ms (-2.0 to -2.0 at 99.50 %), 100 % of -2.0 ms (10.0 → 8.0)"
+        assert latency.suspects[0] == "operator Conv: −2.0 ms (−2.0 to −2.0 at 99.50 %), 100 % of −2.0 ms (10.0 → 8.0)"
         assert MODELS_DIFFER in latency.suspects[2:]
         memory = next(verdict for verdict in after.verdicts if verdict.metric == "rss_peak")
         assert not any(suspect.startswith("operator") for suspect in memory.suspects)
@@ -448,6 +448,10 @@ def test_a_duel_of_several_texts_names_the_text_of_each_verdict(here: Command) -
     assert {"chars-12 latency", "chars-60 latency"} <= set(lines)
     alone = here("duel", *sides, "--text", "chars-12")
     assert "\nlatency: better: " in alone.stdout
+    assert re.search(r"latency +−\d+\.\d % ", alone.stdout)
+    assert not re.search(
+        r"(?<![\w.])-\d", alone.stdout.partition("report: ")[0].partition("Duel ")[2].partition("\n")[2]
+    )
 
 
 def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:

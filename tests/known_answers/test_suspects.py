@@ -18,14 +18,14 @@ from tests.engine_packages import environment_in
 
 QUICKER = ("duel", "model=scripted-8bit", "model=scripted", "--engine", "scripted", "--text", "chars-12")
 SLOWER = ("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", "--text", "chars-12")
-INTERVAL = r"[+-][\d.]+ ms \([+-][\d.]+ to [+-][\d.]+ at \d\d\.\d+ %\), \d+ % of [+-][\d.]+ ms"
+INTERVAL = r"[+−][\d.]+ ms \([+−][\d.]+ to [+−][\d.]+ at \d\d\.\d+ %\), \d+ % of [+−][\d.]+ ms"
 LAST_NODE = f"scripted/{CHANGED}_{scripted_profile.NODES[CHANGED]}"
 """The node of the changed operator that alone changes."""
 
 
 def claims(output: str) -> set[str]:
     """Everything that is named as an operator, a node or a stage beside a verdict, and that none is."""
-    named = r"(?<!by )(?:operator|stage) [\w ]+(?=: [+-])|node \S+(?= \()|no (?:operator|stage) stands out"
+    named = r"(?<!by )(?:operator|stage) [\w ]+(?=: [+−])|node \S+(?= \()|no (?:operator|stage) stands out"
     return set(re.findall(named, output))
 
 
@@ -51,7 +51,7 @@ def test_the_operator_and_the_node_that_moved_are_named_with_their_intervals(slo
     assert claims(said) == expected, said
     spans = re.findall(rf"operator {CHANGED}: ({INTERVAL})", said)
     assert spans
-    assert all(part.startswith("+") for span in spans for part in re.findall(r"[+-][\d.]+(?= ms)", span))
+    assert all(part.startswith("+") for span in spans for part in re.findall(r"[+−][\d.]+(?= ms)", span))
     summary = (folder / "summary.md").read_text(encoding="utf-8").replace("\\", "")
     assert claims(summary) == claims(said)
     for text in (said, summary):
@@ -90,7 +90,7 @@ def test_the_page_draws_operators_and_nodes_and_has_them_in_tables(slower: tuple
     (told,) = re.findall(rf"operator {CHANGED}: [^)]*\), \d+ % of [^(]*\(([\d.]+) → ([\d.]+)\)", said)
     row = re.search(rf'<th scope="row" role="rowheader">{CHANGED}</th>(.*?)</tr>', section)
     assert row is not None
-    figures = re.findall(r">([+-]?[\d.]+)</td>", row[1])
+    figures = re.findall(r">([+−]?[\d.]+)</td>", row[1])
     assert tuple(f"{float(each):.1f}" for each in figures[:2]) == told, "the same medians as in the sentence"
     assert "data-sortable" in section
 
@@ -132,7 +132,7 @@ def test_a_trace_that_cannot_be_read_costs_the_operators_alone(
     found = here(*QUICKER)
     assert found.returncode == 0, found.stdout + found.stderr
     assert found.stdout.count(f"operators: not profiled ({said}") == 1
-    assert "stage inference: -" in found.stdout
+    assert "stage inference: −" in found.stdout
     assert not (tmp_path / ".kokoro-bench" / "traces").exists()
 
 
@@ -173,7 +173,7 @@ def test_an_operator_that_moved_against_the_verdict_is_not_named(
     operators_of(monkeypatch, {**SHARES, "MatMul": 0.25, "Conv": 0.25})
     found = here(*QUICKER)
     assert {each for each in claims(found.stdout) if "node" not in each} == {"stage inference", "operator MatMul"}
-    assert re.search(r"unexplained by operator: \+[\d.]+ ms, -\d+ % of -", found.stdout), "Conv became slower"
+    assert re.search(r"unexplained by operator: \+[\d.]+ ms, −\d+ % of −", found.stdout), "Conv became slower"
 
 
 @pytest.mark.usefixtures("no_pages")

@@ -78,7 +78,7 @@ def test_directions() -> None:
         ("rss_peak", 999_900_000, "1.00 GB"),
         ("rss_peak", 999_900, "1.00 MB"),
         ("rss_peak", 12, "12 B"),
-        ("rss_slope", -5_230.0, "-5.23 kB/repetition"),
+        ("rss_slope", -5_230.0, "−5.23 kB/repetition"),
         ("rtf", 0.20712, "0.207"),
         ("rtf", 0.00021, "0.00021"),
         ("rtf", 1e-12, "0.000"),
@@ -107,7 +107,7 @@ def test_one_scale_for_an_axis() -> None:
 
 @given(st.sampled_from(sorted(METRICS)), st.floats(-1e12, 1e12))
 def test_every_figure_can_be_written(name: str, value: float) -> None:
-    number = METRICS[name].format(value).split(" ")[0]
+    number = METRICS[name].format(value).split(" ")[0].replace("−", "-")
     scale = METRICS[name].axis_unit(value)
     assert float(number) == pytest.approx(value * scale.factor, rel=0.006, abs=0.51) or "1.00" in number
 

@@ -319,7 +319,7 @@ class TestImprovement:
         [message] = nights.told
         assert message.event == "improvement"
         assert message.subject.startswith("kokoro-bench: improvement: latency of ")
-        assert "is better by -9.5 %" in message.text
+        assert "is better by −9.5 %" in message.text
         assert message.alerts[0].confirmed == "confirmed"
         assert nights.alerts[0].kind is AlertKind.IMPROVEMENT
 

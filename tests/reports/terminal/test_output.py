@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.analysis.finished import Finished
+from harness.core.quantities import MINUS
 from harness.core.records.repetition import Block, Canary, Launch, Outcome, OutcomeKind
 from harness.core.records.scenario import Mode
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
@@ -16,7 +17,6 @@ from harness.plan.matrix import ScenarioRequest
 from harness.runner.progress import LiveConsole
 from reports.terminal.console import tell
 from reports.terminal.output import print_duel, print_outcome
-from reports.text.format import MINUS
 from tests.conftest import Laboratory
 
 LONG_ID = "replica-u8-per-channel.openvino.tdefault.onnxruntime-openvino-1.24.1/whole/chars-200/af_heart"
@@ -197,5 +197,5 @@ class TestNarrow:
         lines = plain(file)
         assert max(map(len, lines)) <= 60
         said = " ".join(" ".join(lines).split())
-        assert "metric latency, change +5.1 %, interval -1.0 % … +11.6 %, verdict ? inconclusive" in said
+        assert "metric latency, change +5.1 %, interval −1.0 % … +11.6 %, verdict ? inconclusive" in said
         assert "latency, rtf: `--budget 120s` would settle it" in said
