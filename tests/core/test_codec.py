@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum, IntEnum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -38,6 +39,7 @@ LEAVES: dict[object, st.SearchStrategy[Any]] = {
 }
 
 
+@cache  # Hypothesis validates each new strategy, which costs more than to draw from it.
 def values_of(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - a table of annotations
     """Any value that an annotation allows: nested dataclasses, and every member of every enumeration."""
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -58,6 +60,7 @@ def values_of(annotation: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 - a t
     return LEAVES[annotation]
 
 
+@cache
 def records_of(kind: type) -> st.SearchStrategy[Any]:
     hints = get_type_hints(kind)
     return st.builds(kind, **{each.name: values_of(hints[each.name]) for each in fields(kind)})
