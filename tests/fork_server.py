@@ -42,7 +42,7 @@ LIBRARIES = (
     "matplotlib.colors", "matplotlib.mlab", "multiprocessing.queues", "pesq", "PIL.BmpImagePlugin",
     "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "platformdirs.unix",
     "pystoi", "pytest", "pytest_benchmark.hookspec", "pytest_benchmark.plugin", "pytest_benchmark.storage.file",
-    "rich._emoji_codes", "rich.progress", "scipy.ndimage", "scipy.signal", "scipy.special", "scipy.stats", "soundfile",
+    "rich._emoji_codes", "rich.progress", "scipy.ndimage", "scipy.signal", "scipy.special", "soundfile",
     "sqlalchemy.dialects.sqlite", "sqlite3", "tzlocal", "xml.etree.ElementTree", "zoneinfo",
 )  # fmt: skip
 """What commands import late. Never onnxruntime, onnx or kokoro_onnx: a command must not have imported them."""

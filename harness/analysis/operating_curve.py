@@ -93,10 +93,12 @@ class OperatingCurve:
 
 def rate(count: int, trials: int) -> Rate:
     """`count` of `trials` (at least one) with its exact interval."""
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
-    interval = binomtest(count, trials).proportion_ci(RATE_LEVEL, method="exact")
-    return Rate(count=count, trials=trials, low=float(interval.low), high=float(interval.high))
+    tail = (1 - RATE_LEVEL) / 2
+    low = float(betaincinv(count, trials - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, trials - count, 1 - tail)) if count < trials else 1.0
+    return Rate(count=count, trials=trials, low=low, high=high)
 
 
 def operating_curves(trials: Sequence[Trial]) -> tuple[OperatingCurve, ...]:

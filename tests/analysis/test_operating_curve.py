@@ -1,4 +1,5 @@
 import pytest
+from scipy.stats import binomtest
 
 from harness.analysis.operating_curve import Trial, operating_curves, rate
 
@@ -11,6 +12,12 @@ def test_a_rate_has_its_exact_interval() -> None:
     found = rate(0, 100)
     assert (found.count, found.trials, found.low) == (0, 100, 0.0)
     assert found.high == pytest.approx(1 - 0.025 ** (1 / 100))
+
+
+@pytest.mark.parametrize(("count", "trials"), [(0, 1), (1, 1), (1, 40), (7, 40), (39, 40), (40, 40), (3, 1_000)])
+def test_the_interval_is_that_of_clopper_and_pearson(count: int, trials: int) -> None:
+    found, theirs = rate(count, trials), binomtest(count, trials).proportion_ci(0.95, method="exact")
+    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), rel=1e-9)
 
 
 def test_the_curve_counts_each_kind_of_alarm_and_each_size() -> None:

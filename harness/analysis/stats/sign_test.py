@@ -8,6 +8,7 @@ machine and the day, so a skewed run is no regression; it shows where to look.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import fmean
@@ -64,6 +65,10 @@ def symmetry(verdicts: Sequence[Verdict]) -> Symmetry | None:
     worse, better = sum(mean > NO_CHANGE for mean in means), sum(mean < -NO_CHANGE for mean in means)
     if worse + better < FEWEST_SCENARIOS:
         return None
-    from scipy.stats import binomtest
+    return Symmetry(worse=worse, better=better, chance=_chance(min(worse, better), worse + better))
 
-    return Symmetry(worse=worse, better=better, chance=float(binomtest(worse, worse + better).pvalue))
+
+def _chance(fewer: int, throws: int) -> float:
+    """The probability that a fair coin shows one of its sides at most `fewer` times in so many throws."""
+    tail = sum(math.comb(throws, number) for number in range(fewer + 1))
+    return min(1.0, tail / (1 << (throws - 1)))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import pearsonr
 
 from harness.analysis.stats import anova
 from harness.analysis.stats.baseline import against_baselines, canary_helps
@@ -225,6 +226,18 @@ def test_the_canary_helps_from_half_of_its_swing_on() -> None:
     # Var(y) = Var(y − c) at y = c / 2: below it dividing by the canary adds more than it takes away.
     assert not canary_helps(with_canary(0.4, runs=40))
     assert canary_helps(with_canary(0.6, runs=40))
+
+
+def test_the_canary_helps_where_pearsons_correlation_is_above_chance() -> None:
+    helped = []
+    for seed in range(40):
+        runs = with_canary(0.6, seed=seed)
+        canary = [run.canary_log for run in runs]
+        sums = [2 * run.log_median - run.canary_log for run in runs if run.canary_log is not None]
+        helped.append(canary_helps(runs))
+        assert helped[-1] == (pearsonr(canary, sums, alternative="greater").pvalue < 0.05)
+    assert any(helped)
+    assert not all(helped)
 
 
 def test_a_canary_that_stands_still_or_moves_with_twice_the_figure_proves_nothing() -> None:

@@ -1,4 +1,5 @@
 import pytest
+from scipy.stats import binomtest
 
 from harness.analysis.stats.sign_test import Symmetry, symmetry
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
@@ -29,6 +30,13 @@ def test_an_even_split_is_what_chance_gives() -> None:
     assert found.sentence() == (
         "symmetry: 5 of 10 scenarios point to the worse, 5 to the better, which chance explains (sign test: p = 1)"
     )
+
+
+@pytest.mark.parametrize(("worse", "better"), [(0, 8), (3, 5), (4, 5), (12, 9), (60, 40), (900, 700)])
+def test_the_chance_is_that_of_the_exact_binomial_test(worse: int, better: int) -> None:
+    found = split(*[0.01] * worse, *[-0.01] * better)
+    assert found is not None
+    assert found.chance == pytest.approx(binomtest(worse, worse + better).pvalue, rel=1e-9)
 
 
 @pytest.mark.parametrize(("sign", "side"), [(1, "worse"), (-1, "better")])
