@@ -86,7 +86,7 @@ def speech(wait_ms: float) -> Script:
 
 def test_slowdown_of_server_that_no_duel_can_confirm_is_reported_and_fails_no_due_time(nights: Nights) -> None:
     with serving(speech(10)) as (url, server):
-        nights.declare(f'url = "{url}"', metric="ttfa", tests="endpoint")
+        nights.declare(f'url = "{url}"\ntext = "chars-12"', metric="ttfa", tests="endpoint")
         nights.play()
         server.script = speech(1_000)
         said = nights.play(code=1)
