@@ -304,6 +304,14 @@ class TestOthers:
         assert "environment variable KOKORO_BENCH_LAUNCHES" in found.stdout
         assert "pyproject.toml" in found.stdout
 
+    def test_a_duration_may_have_several_units(self, here: Command) -> None:
+        assert re.search(
+            r"^ budget +5400\.0 +option --budget", here("config", "--budget", "1h30m").stdout, re.MULTILINE
+        )
+        refused = here("config", "--budget", "1h30")
+        assert refused.returncode == 2
+        assert "budget must be a duration such as 90s, 5m or 1h30m, not '1h30'" in refused.stderr
+
     def test_brackets_and_colons_of_a_users_text_are_shown_as_they_are(self, here: Command, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text('[tool.kokoro-bench.runtimes]\ngpu = ["engine[gpu]==1.0"]\n')
         assert "engine[gpu]==1.0" in here("runtimes", "list").stdout

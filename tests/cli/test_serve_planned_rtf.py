@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,29 @@ from tests.conftest import Command
 
 Said = tuple[str, dict[str, Any]]
 """What it printed once it was ready, and /status."""
+SLOW = """
+import sys
+from harness.engines.pooled import planned_rtf
+
+planned_rtf._lowest = lambda runs: {29: 1.4, 51: 1.2}
+from harness.cli import main
+main(sys.argv[1:])
+"""
+"""The command on a machine that takes so long for each second of speech."""
 SAID = "segments are planned for a real-time factor of "
 
 
 @pytest.fixture
 def serve(tmp_path: Path, user_environment: dict[str, str]) -> Iterator[Callable[..., Said]]:
-    processes = []
+    processes: list[subprocess.Popen[str]] = []
 
-    def start(*options: str) -> Said:
-        process = forking.Started(
-            *("serve", "--model", "replica-small", "--port", "0", "--threads", "1", *options),
-            cwd=tmp_path,
-            env=user_environment,
-            stdout=subprocess.PIPE,
-        )
+    def start(*options: str, program: str = "") -> Said:
+        command = ("serve", "--model", "replica-small", "--port", "0", "--threads", "1", *options)
+        given: Any = {"cwd": tmp_path, "env": user_environment, "stdout": subprocess.PIPE, "text": True}
+        if program:
+            process = subprocess.Popen([sys.executable, "-c", program, *command], **given)
+        else:
+            process = forking.Started(*command, **given)
         processes.append(process)
         assert process.stdout is not None
         address = process.stdout.readline().split(" at ")[1].strip()
@@ -59,6 +69,15 @@ def test_it_is_measured_at_the_warm_up_on_segments_of_two_lengths(serve: Callabl
     shown = re.findall(r"([\d.]+) with (\d+) phonemes", said)
     assert shown == [(f"{each['rtf']:.2f}", str(each["phonemes"])) for each in (short, longer)]
     assert (f"; --planned-rtf {planned:g} repeats it" in said) == found["keeps_up"]
+
+
+def test_a_machine_that_is_slower_than_playback_is_told(serve: Callable[..., Said]) -> None:
+    said, status = serve(program=SLOW)
+    assert said == (
+        f"{SAID}1, but this machine cannot keep up with playback, which will stop within texts: "
+        "1.40 with 29 phonemes, 1.20 with 51 phonemes\n"
+    )
+    assert status["planned_rtf"]["keeps_up"] is False
 
 
 def test_a_given_one_is_not_measured(serve: Callable[..., Said]) -> None:

@@ -56,6 +56,19 @@ def other_voice(audio: Audio) -> Audio:
     return np.concatenate([audio[: 2 * RATE], changed[2 * RATE : 4 * RATE], audio[4 * RATE :]])
 
 
+def lower(_audio: Audio) -> Audio:
+    return voiced(6.2, hz=104.0).astype(np.float32)
+
+
+def paused(audio: Audio) -> Audio:
+    return np.insert(audio, 4 * RATE, np.zeros(RATE, dtype=np.float32))
+
+
+def hurried(audio: Audio) -> Audio:
+    """With a faster beginning."""
+    return np.concatenate([voiced(1.0, pace=1.5).astype(np.float32), audio[round(1.5 * RATE) :]])
+
+
 @pytest.fixture
 def plant(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Plant a fault in the audio of the arm with short segments, and words in error in what the judge finds of it."""
@@ -119,6 +132,9 @@ def speech(here: Command) -> list[tuple[str, str, str, str]]:
     [
         (nothing, 0, "unchanged", "joined from other segments", ()),
         (other_voice, 0, "failed", "for 0.7 s its mean spectrum is", ()),
+        (lower, 0, "different", "its median pitch is −2.1 semitones from the original's", ()),
+        (paused, 0, "different", "its longest pause is +0.99 s from the original's", ()),
+        (hurried, 0, "different", "of the original's rate", ()),
         (nothing, 0, "unchanged", "joined from other segments", ("--streamed",)),
         (dropped, 4, "failed", "4 of 10 words are not recognised, 0 of the original's", ("--streamed",)),
     ],

@@ -2,16 +2,20 @@
 
 # ruff: noqa: RUF001 - the phonemes look like Latin letters
 
+import re
 import shutil
 import sysconfig
 import venv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from harness.core.cache_root import ROOT_VARIABLE
@@ -21,6 +25,7 @@ from harness.models.files import sha256_of
 from tests.conftest import Command
 from tests.speech_tools import say, stand_in
 
+Weights = NDArray[Any]
 BOTH = "replica-small,replica-small-u8"
 ONCE = ("--text", "chars-12", "--launches", "1", "--blocks", "1", "--budget", "5s")
 DIFFERENT = "Its speech is different from the original's"
@@ -56,8 +61,8 @@ def settings(model_cache: Path, tmp_path: Path, tools: Path) -> dict[str, str]:
     return {ROOT_VARIABLE: str(tmp_path / "cache"), "KOKORO_BENCH_QUALITY": "on", VARIABLE: str(tools)}
 
 
-def lose_a_weight(root: Path) -> str:
-    """Let a recipe have left one weight tensor of the 8-bit variant at zero. Its name."""
+def change_a_weight(root: Path, change: Callable[[Weights, Weights], Weights]) -> str:
+    """Let a recipe have changed one weight tensor of the 8-bit variant, given its zero point too. Its name."""
     cache = Cache(root)
     (manifest,) = (each for each in cache.manifests() if each.variant.name == "replica-small-u8")
     path = cache.files(manifest).model_path
@@ -65,8 +70,7 @@ def lose_a_weight(root: Path) -> str:
     tensors = {each.name: each for each in model.graph.initializer}
     name = max((each for each in tensors if each.endswith("_quantized")), key=lambda each: np.prod(tensors[each].dims))
     zero = numpy_helper.to_array(tensors[name.replace("_quantized", "_zero_point")])
-    lost = np.full_like(numpy_helper.to_array(tensors[name]), zero.ravel()[0])
-    tensors[name].CopyFrom(numpy_helper.from_array(lost, name))
+    tensors[name].CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(tensors[name]), zero), name))
     onnx.save(model, path)
     damaged = replace(manifest, variant=replace(manifest.variant, sha256=sha256_of(path), size=path.stat().st_size))
     written = next(each for each in cache.models.glob("*.json") if cache.find(each.stem) == manifest)
@@ -75,22 +79,39 @@ def lose_a_weight(root: Path) -> str:
     return name
 
 
-def test_a_variant_with_a_lost_weight_is_broken_and_does_not_verify(here: Command, settings: dict[str, str]) -> None:
+def lost(weights: Weights, zero: Weights) -> Weights:
+    return np.full_like(weights, zero.ravel()[0])
+
+
+def shuffled(weights: Weights, _zero: Weights) -> Weights:
+    return np.random.default_rng(0).permutation(weights.ravel()).reshape(weights.shape)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "says"),
+    [
+        (lost, "broken", "holds one value throughout, and the original's does not"),
+        (shuffled, "different", r"lies \d+% of its length from the original's"),
+    ],
+)
+def test_a_variant_with_a_wrong_weight_is_broken_or_different_and_does_not_verify(
+    here: Command, settings: dict[str, str], change: Callable[[Weights, Weights], Weights], kind: str, says: str
+) -> None:
     assert here("models", "build", "replica-small-u8", **settings).returncode == 0
     sound = here("run", "-k", "test_whole", "--model", BOTH, *ONCE, **settings)
     assert sound.returncode == 0, sound.stdout + sound.stderr
     assert "weights" not in sound.stdout
     assert "other phonemes" not in sound.stdout
 
-    name = lose_a_weight(Path(settings[ROOT_VARIABLE]))
-    what = f"{name} holds one value throughout, and the original's does not"
-    broken = here("run", "-k", "test_whole", "--model", BOTH, *ONCE, **settings)
-    assert broken.returncode == 3, broken.stdout + broken.stderr
-    assert f"Its speech is broken: its weights are not its original's: {what}" in " ".join(broken.stdout.split())
+    what = f"{re.escape(change_a_weight(Path(settings[ROOT_VARIABLE]), change))} {says}"
+    wrong = here("run", "-k", "test_whole", "--model", BOTH, *ONCE, **settings)
+    assert wrong.returncode == (3 if kind == "broken" else 0), wrong.stdout + wrong.stderr
+    said = " ".join(wrong.stdout.split())
+    assert re.search(f"Its speech is {kind}[^:]*: its weights are not its original's: {what}", said)
 
     verified = here("models", "verify", "replica-small-u8", **settings)
     assert verified.returncode != 0
-    assert f"  BAD  weights: {what}" in verified.stdout
+    assert re.search(f"  BAD  weights: {what}", verified.stdout)
     assert "the model is not sound" in verified.stderr
 
 

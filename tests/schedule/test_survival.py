@@ -74,9 +74,9 @@ class Site:
         """Write the job's table."""
         (self.root / "pyproject.toml").write_text(JOB.format(limit=limit, url=self.url))
 
-    def command(self, *arguments: str, patient: bool = False) -> subprocess.Popen[str]:
+    def command(self, *arguments: str, patient: bool = False, patience_s: float = PATIENCE_S) -> subprocess.Popen[str]:
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, "text": True}
-        program = PATIENT.format(patience_s=PATIENCE_S)
+        program = PATIENT.format(patience_s=patience_s)
         process = (
             subprocess.Popen(
                 [sys.executable, "-c", program, *arguments], cwd=self.root, env=self.environment, **streams
@@ -295,6 +295,29 @@ def test_over_its_limit_a_run_is_kept_as_partial(site: Site) -> None:
     assert row is not None
     log = Path(fire.log).read_text()
     assert (row.status, row.reason) == (RunStatus.PARTIAL, "its time limit was reached"), log
+
+
+def test_a_run_that_does_not_end_at_its_limit_is_killed_and_what_it_measured_is_kept(site: Site) -> None:
+    def measuring(limit_s: int) -> subprocess.Popen[str] | None:
+        """The scheduler of a run that has measured a block; None if the limit came before."""
+        site.declare(f'limit = "{limit_s}s"')
+        scheduler = site.command("schedule", "run-now", "nightly", patient=True, patience_s=0.0)
+        site.until((site.root / ".kokoro-bench" / "results.sqlite").exists)
+        site.until(lambda: site.blocks() > 0 or scheduler.poll() is not None)
+        return scheduler if scheduler.poll() is None else None
+
+    scheduler = measuring(10) or measuring(40) or measuring(160)
+    assert scheduler is not None
+    os.kill(site.fires()[-1].pid, signal.SIGSTOP)  # it gets no signal but the one that cannot be ignored
+    scheduler.communicate(timeout=PATIENCE_S)
+    fire = site.fires()[-1]
+    reason = "its time limit was reached, and it was killed before it had judged what it measured"
+    assert (fire.outcome, fire.reason) == (FireOutcome.PARTIAL, reason)
+    with site.store() as store:
+        row = store.row(fire.run_id)
+    assert row is not None
+    assert row.status is RunStatus.INTERRUPTED
+    assert row.blocks > 0
 
 
 def test_a_locked_database_is_waited_for(site: Site) -> None:
