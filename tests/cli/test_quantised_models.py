@@ -8,6 +8,7 @@ import pytest
 
 from harness.core.cache_root import ROOT_VARIABLE
 from tests.conftest import Command
+from tests.model_jobs import do_jobs_here
 
 NAME = "replica-small-s7"
 
@@ -42,7 +43,10 @@ def test_every_command_finds_a_calibrated_model(
 
 
 @pytest.mark.parametrize("recipe", ["u8", "fp16", "int4"])
-def test_every_quantised_variant_is_sound(recipe: str, here: Command, model_cache: Path, tmp_path: Path) -> None:
+def test_every_quantised_variant_is_sound(
+    recipe: str, here: Command, model_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do_jobs_here(monkeypatch)
     shutil.copytree(model_cache, tmp_path / "cache", ignore=shutil.ignore_patterns("locks"))
     cache = {ROOT_VARIABLE: str(tmp_path / "cache")}
     built = here("models", "build", f"replica-small-{recipe}", **cache)

@@ -1,15 +1,9 @@
 """A Kokoro-shaped graph of a few nodes, a builder of such replicas, and a cache of the test's own."""
 
-import subprocess
-import sys
-import tempfile
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -17,8 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from harness.models.cache import Cache
 from harness.models.catalogue import Catalogue
-from harness.models.jobs import Job
-from harness.models.subprocess import _do
+from tests.model_jobs import do_jobs_here
 
 SAMPLES_PER_TOKEN = 1800
 
@@ -141,40 +134,6 @@ def voices_file() -> Callable[..., Path]:
     return write_voices
 
 
-def _end_espeak() -> None:
-    """Let go of espeak-ng, as the end of a child does, which deletes phonemizer's copies of it in the job's folder."""
-    if "kokoro_onnx.tokenizer" in sys.modules:
-        from phonemizer.backend.espeak.wrapper import EspeakWrapper
-        from phonemizer.phonemize import clear_backends_cache
-
-        clear_backends_cache()
-        EspeakWrapper.available_voices.cache_clear()
-
-
-class InThisProcess:
-    """Stands in for the child process of a job: does the job here, from its file to the file of its answer."""
-
-    stdin = None
-
-    def __init__(self, command: Sequence[str], **_given: object) -> None:
-        job_file, answer_file = map(Path, command[-2:])
-        work, before = job_file.parent, tempfile.tempdir
-        tempfile.tempdir = str(work)
-        try:
-            with warnings.catch_warnings():
-                answer = _do(msgspec.json.decode(job_file.read_bytes(), type=Job))
-        finally:
-            tempfile.tempdir = before
-            _end_espeak()
-        answer_file.write_bytes(msgspec.json.encode(answer))
-
-    def wait(self, _timeout_s: float | None = None) -> int:
-        return 0
-
-    def kill(self) -> None:
-        """There is nothing to end."""
-
-
 @pytest.fixture
 def true_child() -> None:
     """Named by tests whose jobs need a process of their own, as a user's have."""
@@ -182,7 +141,5 @@ def true_child() -> None:
 
 @pytest.fixture(autouse=True)
 def _jobs_in_this_process(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do jobs without a child, whose imports of the tools are most of the CPU time of a job on a small model."""
     if "true_child" not in request.fixturenames:
-        stand_in = SimpleNamespace(Popen=InThisProcess, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
-        monkeypatch.setattr("harness.models.jobs.subprocess", stand_in)
+        do_jobs_here(monkeypatch)
