@@ -1,6 +1,6 @@
-"""What splitting a text costs its speech: each split against the same model's whole texts, and planted faults.
+"""What splitting a text, or decoding it in windows, costs its speech beside the whole text; and planted faults.
 
-    python -m benchmarks.joined_speech [--texts 20] [--first 24,28,32,40,48,180] [--folder PLACE]
+    python -m benchmarks.joined_speech [--texts 20] [--first 24,28,32,40,48,180] [--window 0.5,0.7,1] [--folder PLACE]
 
 Five of six texts are of chars-60, the others of chars-200. Audio is kept in the folder segment by segment, so a
 later call continues there; the judging tools and their cache are those of a run. Nothing is timed. Two voices speak in
@@ -26,8 +26,10 @@ from harness.core.clock import SystemClock
 from harness.core.comma_lists import split_list
 from harness.core.errors import BenchError
 from harness.core.records.speech import SpeechKind, SpeechReading
+from harness.engines.pooled.engine import SentencesEngine, start
 from harness.engines.pooled.splitter import Plan, split_phonemes
 from harness.engines.pooled.synthesizer import NoStages, Synthesizer
+from harness.engines.protocol import EngineOrder
 from harness.engines.speech import SpeechRequest
 from harness.measure.speech.analyser import KeptAudio, SpeechAnalyser
 from harness.measure.speech.runtime import prepare
@@ -46,6 +48,8 @@ VOICES: Mapping[str, str] = {"af_heart": "af_bella", "am_michael": "am_fenrir"}
 """Voice → another one of the same sex, which speaks a segment in its place."""
 WHOLE = "whole"
 DROPPED, OTHER_VOICE, OTHER_SEX = "a segment dropped", "a segment in another voice", "a segment by the other sex"
+WINDOW = "window "
+"""Begins a kind: a first segment in windows, the first of so many seconds, by the engine as a server starts it."""
 PLANTED_FIRST = 28
 """The split of the speech with planted faults, of which every text has at least two segments."""
 
@@ -56,10 +60,20 @@ class Remembered:
     def __init__(self, model: Path, voices: Path, folder: Path) -> None:
         self._kokoro = one_thread_kokoro(model, voices)
         self._folder = folder
+        self._paths = model, voices
         self._model = model.name
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - kokoro-onnx has no useful types
         return getattr(self._kokoro, name)
+
+    def engine(self, window: str) -> SentencesEngine:
+        """The engine that decodes a first segment in windows, on one thread."""
+        options = {"window": window, "planned_rtf": "0.6"}
+        order = EngineOrder(
+            engine="kokoro-sentences", model_path=str(self._paths[0]), voices_path=str(self._paths[1]),
+            voice=next(iter(VOICES)), threads=1, session_options=options,
+        )  # fmt: skip
+        return start(order, clock=CLOCK, stages=NoStages(CLOCK))
 
     def create(self, text: str, voice: "Audio", speed: float = 1.0, **others: Any) -> "tuple[Audio, int]":  # noqa: ANN401
         """As kokoro-onnx."""
@@ -99,6 +113,7 @@ class Texts:
         found = (*corpus.at_most("chars-60", count - long), *corpus.at_most("chars-200", long))
         self.asked = [(each.text, tuple(VOICES)[place % len(VOICES)]) for place, each in enumerate(found)]
         self._kokoro = kokoro
+        self._engines: dict[str, SentencesEngine] = {}
 
     def segments(self, number: int, first: int) -> list["Audio"]:
         """The segments of a text with their pauses, as the engine joins them."""
@@ -121,6 +136,9 @@ class Texts:
         phonemes = self._kokoro.tokenizer.phonemize(text, "en-us")
         if kind == WHOLE:
             return self._spoken(phonemes, own)
+        if kind.startswith(WINDOW):
+            engine = self._engines.get(kind) or self._engines.setdefault(kind, self._kokoro.engine(kind.split()[1]))
+            return np.concatenate(list(engine.synthesise(SpeechRequest(text=text, voice=own, stream=True))))
         if kind.isdecimal():
             return np.concatenate(self.segments(number, int(kind)))
         segments = self.segments(number, PLANTED_FIRST)
@@ -223,6 +241,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--texts", type=int, default=2, help="texts, by two voices in turn")
     parser.add_argument("--first", default="24,28,32,40,48,180", help="the splits to compare with whole texts")
+    parser.add_argument("--window", default="0.5,0.7,1", help="the seconds of the windows to compare with whole texts")
     parser.add_argument("--model", default="kokoro-v1.0-dq-s7", help="the model's name")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "kokoro-bench-joined")
     parser.add_argument("--reasons", action="store_true", help="print why each audio was called what it was")
@@ -234,7 +253,13 @@ def main() -> int:
         print(f"joined_speech: {error}", file=sys.stderr)
         return 3
     texts = Texts(Remembered(files.model_path, files.voices_path, given.folder), given.texts)
-    kinds = (*split_list(given.first), DROPPED, OTHER_VOICE, OTHER_SEX)
+    kinds = (
+        *split_list(given.first),
+        *(f"{WINDOW}{each} s" for each in split_list(given.window)),
+        DROPPED,
+        OTHER_VOICE,
+        OTHER_SEX,
+    )
     audios = dict(_audios(texts, kinds, count=given.texts))
     rows = call_all(audios, judged(audios, texts))
     for row in rows.values() if given.reasons else ():

@@ -15,7 +15,7 @@ from statistics import median
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.analysis.audio_limits import counterpart_of, find_wrong, is_original_of, is_yardstick, split_of
+from harness.analysis.audio_limits import Split, counterpart_of, find_wrong, is_original_of, is_yardstick, split_of
 from harness.analysis.conclude import SUMMARY_LEVEL, Conclusions
 from harness.analysis.gate import check_targets
 from harness.analysis.stats.comparison import Target
@@ -315,7 +315,7 @@ def _verdict(found: AudioSimilarity, yardsticks: Mapping[str, AudioSimilarity]) 
     )
 
 
-def _splits(data: RunData) -> Mapping[str, tuple[float, float]]:
+def _splits(data: RunData) -> Mapping[str, Split]:
     """Arm id → how it splits a text, as its engine reported it in any launch."""
     reported = {each.arm_id: each.facts.options for each in data.launches if each.facts.options}
     return {each.arm.id: split_of(each.arm, reported.get(each.arm.id, ())) for each in data.run.scenarios}

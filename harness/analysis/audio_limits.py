@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.core.records.scenario import DEQUANTISED, original_digest, original_of, reference_of, same_request
-from harness.engines.pooled.splitter import Plan
+from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.engines.registry import own_options
 
 if TYPE_CHECKING:
@@ -77,12 +77,14 @@ def find_wrong(*, mcd: float | None, own_mcd: float | None, duration_ratio: floa
     return None
 
 
-WHOLE = (math.inf, 0.0)
+Split = tuple[float, float, float]
+"""`first`, `planned_rtf` and `window`."""
+WHOLE: Split = (math.inf, 0.0, 0.0)
 """The split of an engine without the option `first`: it takes any text whose audio is kept as a whole."""
 
 
-def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> tuple[float, float]:
-    """How an arm splits a text: `first` and `planned_rtf` as its engine has reported them, else as its options say.
+def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> Split:
+    """How an arm splits a text: `first`, `planned_rtf`, `window` as its engine has reported them, else as options say.
 
     Two arms with the same split cut a text at the same places. The larger `first`, the less is split.
     """
@@ -90,7 +92,10 @@ def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> tuple[float,
     if "first" not in known and "first" not in own_options(arm.engine):
         return WHOLE
     given = {**dict(arm.session_options), **known}
-    return float(given.get("first", Plan().first)), float(given.get("planned_rtf", Plan().rtf))
+    window = given.get("window", "0")
+    seconds = WINDOW_S if window == "auto" else float(window)
+    usual = FIRST_OF_WINDOWS if seconds else FIRST
+    return float(given.get("first", usual)), float(given.get("planned_rtf", Plan().rtf)), seconds
 
 
 def counterpart_of(
@@ -151,10 +156,10 @@ def _less_split(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario |
     return least if least is not None and _cuts(least.arm) < _cuts(scenario.arm) else None
 
 
-def _cuts(arm: Arm) -> tuple[float, float]:
-    """Orders arms by how much they split: a lower planned_rtf makes segments longer."""
-    first, rtf = split_of(arm)
-    return -first, rtf
+def _cuts(arm: Arm) -> tuple[bool, float, float]:
+    """Orders arms by how much they split: a window splits, and a lower planned_rtf makes segments longer."""
+    first, rtf, window = split_of(arm)
+    return window > 0, -first, rtf
 
 
 def is_known_original(model: ModelVariant) -> bool:

@@ -7,7 +7,7 @@ import click
 
 from harness.cli.options import FiniteRange, configured
 from harness.core.errors import ModelError, UsageError
-from harness.engines.pooled.splitter import Plan
+from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
@@ -21,13 +21,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 AUTO = "auto"
 
 
-class PlannedRtfValue(FiniteRange):
-    """A real-time factor that segments can be planned for, or `auto`, which is None."""
+class NumberOrAuto(FiniteRange):
+    """A number of a range, or `auto`, which is None."""
 
-    name = "ratio or auto"
-
-    def __init__(self) -> None:
-        super().__init__(0.2, 1)
+    name = "number or auto"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
         """The number; a usage error for what is neither."""
@@ -66,14 +63,23 @@ class PlannedRtfValue(FiniteRange):
 @click.option(
     "--first",
     type=click.IntRange(16, 180),
-    default=Plan().first,
-    show_default=True,
+    default=None,
+    show_default=f"{FIRST}, or {FIRST_OF_WINDOWS} with windows",
     metavar="COUNT",
     help="the most phonemes of the first segment of an answer; about 16 are a second of speech",
 )
 @click.option(
+    "--window",
+    type=NumberOrAuto(0, 5),
+    default=AUTO,
+    show_default=True,
+    metavar="SECONDS|auto",
+    help="how much of the first segment is decoded and sent before the rest of it: 0.5 to 5 s, or 0 for all of it. "
+    f"auto: {WINDOW_S:g} if the model can be decoded so",
+)
+@click.option(
     "--planned-rtf",
-    type=PlannedRtfValue(),
+    type=NumberOrAuto(0.2, 1),
     default=AUTO,
     show_default=True,
     metavar="RATIO|auto",
@@ -119,6 +125,8 @@ def serve(
     host: str,
     port: int,
     sessions: str,
+    first: int | None,
+    window: float | None,
     planned_rtf: float | None,
     warm_up: bool,
     **given: float,
@@ -140,10 +148,11 @@ def serve(
     if broken := importable.failure():
         raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
     switch = "on" if warm_up else "off"
-    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl", "first")}
+    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl")}
     options = {"sessions": sessions, "warm_up": switch, **of_engine}
-    if planned_rtf is not None:
-        options["planned_rtf"] = f"{planned_rtf:g}"
+    options["window"] = AUTO if window is None else f"{window:g}"
+    chosen = {"first": first, "planned_rtf": planned_rtf}
+    options |= {name: f"{value:g}" for name, value in chosen.items() if value is not None}
     service = _service(config, files, options, given)
     listening = bind(host, port)
     if host not in LOOPBACK:

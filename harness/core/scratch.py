@@ -10,6 +10,7 @@ is in use. The command and its workers hold it.
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,13 @@ PREFIX = "kokoro-bench-tmp-"
 _LOCK = ".lock"
 _VARIABLES = ("TMPDIR", "TEMP", "TMP")
 _held: list[int] = []
+
+
+class _Process:
+    """What lives as long as this process."""
+
+
+_PROCESS = _Process()
 
 
 def descriptors() -> tuple[int, ...]:
@@ -43,7 +51,6 @@ def own_temporary_folder() -> Iterator[None]:
     Where none can be made, such as on a full disk, the shared one is used.
     """
     before = {name: os.environ.get(name) for name in _VARIABLES}, tempfile.tempdir
-    lock = folder = None
     if fcntl is not None:
         with suppress(OSError):
             shared = shared_folder()
@@ -53,6 +60,9 @@ def own_temporary_folder() -> Iterator[None]:
             tempfile.tempdir = str(folder)
             os.environ.update(dict.fromkeys(_VARIABLES, tempfile.tempdir))
             _held.append(lock)
+            # At the end of the process, because libraries remove what they have there in finalizers, which run in the
+            # opposite order of their making: this one is the first.
+            weakref.finalize(_PROCESS, _remove_own, lock, folder, os.getpid())
     try:
         yield
     finally:
@@ -62,8 +72,6 @@ def own_temporary_folder() -> Iterator[None]:
             if value is not None:
                 os.environ[name] = value
         _held.clear()
-        if lock is not None and folder is not None:
-            _remove(lock, folder)
 
 
 def _claim(shared: Path) -> tuple[int, Path]:
@@ -90,6 +98,12 @@ def _remove_dead(shared: Path) -> None:
                 os.close(lock)
                 continue
             _remove(lock, Path(str(file).removesuffix(_LOCK)))
+
+
+def _remove_own(lock: int, folder: Path, owner: int) -> None:
+    """Remove the folder of this process; a fork of it has inherited the finalizer, and does nothing."""
+    if os.getpid() == owner:
+        _remove(lock, folder)
 
 
 def _remove(lock: int, folder: Path) -> None:

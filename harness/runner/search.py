@@ -32,7 +32,13 @@ DEFAULT_CHANGES = (
     "execution_mode=parallel,inter_threads=2",
 )
 """The session options that are tried by default: each alone, then the best of them together."""
-SPLITS = ("first=24", "first=32", "first=24,planned_rtf=0.6", "first=32,planned_rtf=0.6")
+SPLITS = (
+    "window=0.7",
+    "window=1",
+    "window=0.7,planned_rtf=0.6",
+    "window=1,planned_rtf=0.6",
+    "first=32,planned_rtf=0.6",
+)
 """What is tried besides where audio is streamed by an engine that splits texts."""
 
 BASE = ""

@@ -15,7 +15,7 @@ from harness.core.errors import ExitCode
 from harness.core.records.run import RunData, RunStatus
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Runtime, Scenario, original_of
 from harness.core.records.verdict import Summary, VerdictKind
-from harness.engines.pooled.splitter import Plan
+from harness.engines.pooled.splitter import FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.engines.scripted import ScriptedEngine
 from harness.engines.speech import SpeechRequest
 from harness.plan.matrix import ScenarioRequest
@@ -184,12 +184,20 @@ class TestSplit:
     """Arms of one model that split a text differently."""
 
     def test_an_engine_splits_by_its_options_and_one_without_them_takes_the_text_whole(self) -> None:
-        assert split_of(Arm(engine="kokoro")) == split_of(Arm(engine="endpoint")) == (math.inf, 0.0)
+        assert split_of(Arm(engine="kokoro")) == split_of(Arm(engine="endpoint")) == (math.inf, 0.0, 0.0)
         default = Plan()
-        assert split_of(Arm(engine="kokoro-sentences")) == (default.first, default.rtf)
+        assert split_of(Arm(engine="kokoro-sentences")) == (default.first, default.rtf, 0)
         short = Arm(engine="kokoro-server", session_options=(("first", "24"),))
-        assert split_of(short) == (24, default.rtf)
-        assert split_of(short, [("first", "32"), ("planned_rtf", "0.5")]) == (32, 0.5), "what the engine reports counts"
+        assert split_of(short) == (24, default.rtf, 0)
+        assert split_of(short, [("first", "32"), ("planned_rtf", "0.5")]) == (32, 0.5, 0), (
+            "what the engine reports counts"
+        )
+
+    def test_a_window_is_a_split_with_longer_first_segments(self) -> None:
+        windows = Arm(engine="kokoro-sentences", session_options=(("window", "auto"),))
+        assert split_of(windows) == (FIRST_OF_WINDOWS, Plan().rtf, WINDOW_S)
+        refused = [("first", "48"), ("planned_rtf", "0.5"), ("window", "0")]
+        assert split_of(windows, refused) == (48, 0.5, 0), "the model could not be decoded in windows"
 
     @pytest.mark.parametrize("model", [REPLICA, U8, FILE])
     def test_what_splits_more_is_held_against_what_splits_least_in_any_order(self, model: ModelVariant) -> None:

@@ -36,7 +36,7 @@ def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
 
     `planned_rtf=0.6` mends that if `mended`.
     """
-    for name in ("first", "planned_rtf"):
+    for name in ("first", "planned_rtf", "window"):
         monkeypatch.setitem(scripted.OPTIONS, name, "as the reference server has it")  # type: ignore[arg-type]
     monkeypatch.setitem(scripted.SCRIPTED_MODELS, "replica-small", 1.0)  # type: ignore[arg-type]
     monkeypatch.setattr(scripted, "CHUNK_CHARACTERS", 20)
@@ -124,7 +124,7 @@ def test_the_printed_server_is_the_winner_and_starts(
     command = lines[lines.index("as a server:") + 1]
     assert command == (
         "kokoro-bench serve --model replica-small --voice af_heart --provider cpu --threads 0 "
-        "--first 24 --planned-rtf 0.6 --session-options arena=off"
+        "--first 24 --planned-rtf 0.6 --window 0 --session-options arena=off"
     )
     assert "# first=24, planned_rtf=0.6: of kokoro-bench serve, which splits texts; this is its session" in lines
     words = shlex.split(command)[1:]
@@ -136,4 +136,4 @@ def test_the_printed_server_is_the_winner_and_starts(
             options = httpx.get(f"{address}/status").json()["options"]
         finally:
             process.kill()
-    assert options.items() >= {"first": "24", "planned_rtf": "0.6", "arena": "off"}.items()
+    assert options.items() >= {"first": "24", "planned_rtf": "0.6", "window": "0", "arena": "off"}.items()

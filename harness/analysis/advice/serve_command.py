@@ -25,8 +25,9 @@ def serve_command(arm: Arm, *, model: str, voices: str, voice: str) -> str:
     left = dict(arm.session_options)
     own = {name: left.pop(name) for name in SENTENCES_OPTIONS if name in left}
     session = {name: value for name, value in left.items() if name not in CLIENT_OPTIONS}
-    # An arm plans for a fixed factor; the server would measure its own.
+    # An arm plans for a fixed factor and decodes whole segments unless it says so; the server would choose its own.
     own.setdefault("planned_rtf", f"{Plan().rtf:g}")
+    own.setdefault("window", "0")
     words = ["kokoro-bench", "serve", "--model", join_list([model])]
     words += ["--voices", voices] if voices else []
     words += ["--voice", voice, "--provider", arm.provider, "--threads", str(arm.threads)]

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineCounters, EngineFacts
@@ -24,8 +25,10 @@ from harness.engines.kokoro.engine import (
 from harness.engines.kokoro.session import StampedSession, open_session, run_options
 from harness.engines.option_values import read_switch
 from harness.engines.pooled.options import SENTENCES_OPTIONS
-from harness.engines.pooled.splitter import Plan
+from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.engines.pooled.synthesizer import Synthesizer, check_package
+from harness.engines.pooled.windows.halves import Priors, halves_of
+from harness.engines.pooled.windows.session import HalvesSession
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 
@@ -56,11 +59,13 @@ class Settings:
     cache_bytes: int = 0
     cache_ttl_s: float = 3600.0
     plan: Plan = field(default_factory=Plan)
+    otherwise: Plan | None = None
+    """The plan for a model that cannot be decoded in windows; None refuses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fallback:
-    """A requested provider that is not available, the provider used instead, and the reason."""
+    """What was requested and cannot be had (a provider, windows), what is used instead, and the reason."""
 
     asked: str
     got: str
@@ -145,17 +150,30 @@ def open_synthesizer(
     with stages.stage("import"):
         kokoro_onnx = import_kokoro()
         check_package()
+    digest = model_digest or (_digest(order.model_path) if settings.cache_bytes or settings.plan.window else "")
+    paths, priors = [order.model_path], None
+    if settings.plan.window:
+        try:
+            with stages.stage("halves"):
+                halves = halves_of(Path(order.model_path), digest)
+            paths, priors = [str(each) for each in halves], Priors(halves[0].parent)
+        except EngineRefusal as refusal:
+            if settings.otherwise is None:
+                raise
+            settings = replace(settings, plan=settings.otherwise)
+            if announce is not None:
+                asked = f"window {WINDOW_S:g}"
+                announce(Fallback(asked=asked, got="the decoding of whole segments", reason=str(refusal)))
     sessions: list[Any] = []
     kokoros: list[Any] = []
     names: list[str] = []
     try:
         for plan in settings.sessions:
             with stages.stage("session"):
-                session, provider = _open(order, plan, announce)
-            sessions.append(session)
+                parts, provider = _open_all(paths, order, plan, announce)
+            sessions += parts
             with stages.stage("voices"):
-                stand_in = StampedSession(session, stages, run_options(order))
-                kokoros.append(open_voices(kokoro_onnx, order, stand_in))
+                kokoros.append(open_voices(kokoro_onnx, order, _stand_in(parts, order, stages)))
             names.append(f"{provider}:{plan.threads or 'default'}")
         with stages.stage("phonemiser"):
             try_language(kokoros[0], order)
@@ -171,12 +189,13 @@ def open_synthesizer(
     )
     synthesizer = Synthesizer(
         list(zip(names, kokoros, strict=True)),
-        made_by=_fingerprint(order, facts, model_digest=model_digest) if settings.cache_bytes else "",
+        made_by=_fingerprint(order, facts, model_digest=digest) if settings.cache_bytes else "",
         cache_bytes=settings.cache_bytes,
         cache_ttl_s=settings.cache_ttl_s,
         clock=clock,
         stages=stages,
         plan=settings.plan,
+        priors=priors,
     )
 
     def close() -> None:
@@ -193,15 +212,22 @@ def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
     """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
     given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
     left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
+    window, needed = _window(given.get("window", "0"))
+    rtf = _number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1)
+
+    def plan(window: float) -> Plan:
+        usual = FIRST_OF_WINDOWS if window else FIRST
+        return Plan(
+            first=round(_number("first", given.get("first", f"{usual}"), least=16, most=180)), rtf=rtf, window=window
+        )
+
     settings = Settings(
         sessions=_plans(given.get("sessions", "1"), order),
         warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
         cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
         cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
-        plan=Plan(
-            first=round(_number("first", given.get("first", f"{Plan().first}"), least=16, most=180)),
-            rtf=_number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1),
-        ),
+        plan=plan(window),
+        otherwise=None if needed else plan(0.0),
     )
     return settings, replace(order, session_options=left)
 
@@ -238,6 +264,27 @@ def _number(name: str, text: str, *, least: float = 0, most: float = 1e9) -> flo
     return number
 
 
+def _window(text: str) -> tuple[float, bool]:
+    """The seconds of a window, and whether a model that cannot be decoded so is refused."""
+    if text == "auto":
+        return WINDOW_S, False
+    return (0.0 if text == "0" else _number("window", text, least=0.5, most=5)), True
+
+
+def _open_all(
+    paths: list[str], order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], None] | None
+) -> tuple[list[Any], str]:
+    """Sessions of the files on one provider, and its name."""
+    sessions: list[Any] = []
+    for path in paths:
+        session, got = _open(replace(order, model_path=path), plan, announce)
+        sessions.append(session)
+        if got != plan.provider:
+            # One announcement for all of them; the options belong to the missing provider.
+            plan, order = replace(plan, provider=got), replace(order, provider_options={})
+    return sessions, plan.provider
+
+
 def _open(order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], None] | None) -> tuple[Any, str]:
     """The session and its provider."""
     wanted = replace(order, provider=plan.provider, threads=plan.threads)
@@ -252,6 +299,12 @@ def _open(order: EngineOrder, plan: SessionPlan, announce: Callable[[Fallback], 
         return session, FALL_BACK
 
 
+def _stand_in(sessions: list[Any], order: EngineOrder, stages: Stages) -> Any:  # noqa: ANN401 - a session for kokoro-onnx
+    """What kokoro-onnx takes for its session: the model's, or its two halves."""
+    stamped = [StampedSession(session, stages, run_options(order)) for session in sessions]
+    return stamped[0] if len(stamped) == 1 else HalvesSession(*stamped)
+
+
 def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
     return (
         ("sessions", "+".join(names)),
@@ -260,13 +313,14 @@ def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, 
         ("cache_ttl", f"{settings.cache_ttl_s:g}"),
         ("first", f"{settings.plan.first}"),
         ("planned_rtf", f"{settings.plan.rtf:g}"),
+        ("window", f"{settings.plan.window:g}"),
     )
 
 
 def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -> str:
     """SHA-256 of all that changes the audio besides the text, the voice's name and the speed."""
     identity = {
-        "model": model_digest or _digest(order.model_path),
+        "model": model_digest,
         "voices": _digest(order.voices_path),
         "providers": facts.providers,
         "packages": facts.packages,

@@ -7,7 +7,9 @@ SENTENCES_OPTIONS: Mapping[str, str] = {
     "warm_up": "on or off: two segments on every session before the engine is ready",
     "cache": "MiB of audio that are kept; 0 keeps none",
     "cache_ttl": "seconds that a piece is kept",
-    "first": "the most phonemes of the first segment, from 16 to 180",
+    "first": "the most phonemes of the first segment, from 16 to 180; 48, or 110 with a window",
+    "window": "seconds of the first segment that are decoded before the rest of it, from 0.5 to 5; 0 decodes it whole; "
+    "auto: 0.7 if the model can be decoded so",
     "planned_rtf": "the real-time factor up to which no segment is late, from 0.2 to 1",
 }
 """Of both engines."""

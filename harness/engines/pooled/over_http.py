@@ -156,9 +156,10 @@ def _arguments(order: EngineOrder) -> list[str]:
         "--sessions", ours.get("sessions", "1"),
         "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
         # Not measured at the start: the audio of an arm does not depend on the machine.
-        "--first", ours.get("first", f"{Plan().first}"), "--planned-rtf", ours.get("planned_rtf", f"{Plan().rtf:g}"),
+        "--planned-rtf", ours.get("planned_rtf", f"{Plan().rtf:g}"), "--window", ours.get("window", "0"),
         "--warm-up" if ours.get("warm_up", "on") == "on" else "--no-warm-up",
     ]  # fmt: skip
+    arguments += ["--first", ours["first"]] if "first" in ours else []
     for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):
         if pairs:
             arguments += [option, join_list(f"{name}={value}" for name, value in pairs.items())]

@@ -17,6 +17,14 @@ STRETCH = 17 / 16
 TAIL = 24
 """The fewest phonemes that a segment should have: shorter ones differ from the others in rate and loudness."""
 
+FIRST = 48
+FIRST_OF_WINDOWS = 110
+"""`first` where the first segment is decoded in windows: only a tenth of its work precedes the first sound."""
+WINDOW_S = 0.7
+"""The window of `auto`: `docs/joined_speech.md` has the table."""
+PHONEMES_PER_S = 16
+"""About as many are spoken in a second."""
+
 PAUSE_SENTENCE_S = 0.25
 PAUSE_CLAUSE_S = 0.1
 """Silence between segments: kokoro-onnx's own defaults."""
@@ -36,12 +44,14 @@ class Plan:
     `first` is the most phonemes of the first segment, at about 16 a second of speech: the wait for the first sound is
     its synthesis. `rtf` is the real-time factor up to which no segment is late: the lower, the faster segments grow.
 
-    48 is the shortest `first` of 24, 28, 32, 40, 48 and 180 with which no speech was broken, by words and sound beside
-    the whole text's (0 of 20; with 32 and 40 2, with 28 6, with 24 7). `docs/joined_speech.md` has the table.
+    Without a window, 48 is the shortest `first` of 24, 28, 32, 40, 48 and 180 with which no speech was broken, by words
+    and sound beside the whole text's (0 of 20; with 32 and 40 2, with 28 6, with 24 7): `docs/joined_speech.md`.
     """
 
-    first: int = 48
+    first: int = FIRST
     rtf: float = 0.85
+    window: float = 0.0
+    """Seconds of the first segment's speech that are decoded and played before the rest of it; 0 decodes it whole."""
 
     @property
     def first_least(self) -> int:
@@ -67,11 +77,11 @@ def _segments(rest: str, plan: Plan) -> Iterator[str]:
         segment, rest = rest[:end].strip(), rest[end:].strip()
         yield segment
         spoken += len(segment)
-        first = first or len(segment)
+        first = first or (min(len(segment), round(plan.window * PHONEMES_PER_S)) or len(segment))
 
 
 def _limit(plan: Plan, spoken: int, first: int) -> int:
-    """The most phonemes of the next segment after `spoken` phonemes, of which the first segment has `first`.
+    """The most phonemes of the next segment after `spoken` phonemes, of which `first` came before the first sound.
 
     Audio a and work r·a are proportional to phonemes. Playback begins when the first segment is synthesised, and the
     next one must be done when all before it have been played: r·(spoken − first) + r·next ≤ spoken.

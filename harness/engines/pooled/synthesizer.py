@@ -1,5 +1,7 @@
 """kokoro-onnx on a pool of sessions: splits a text into segments, synthesises them in parallel and joins them in order.
 
+With a `window` in the plan, the first segment of a text is decoded in windows, of which the first is soon there.
+
 Segments are trimmed and joined as kokoro-onnx joins its batches. Only inference and trimming run in parallel: espeak-ng
 has global state, so that phonemising takes a lock.
 """
@@ -16,9 +18,13 @@ from harness.core.records.repetition import EngineCounters
 from harness.engines.kokoro.engine import BLEND, SAMPLE_RATE, blended
 from harness.engines.languages import spoken_language
 from harness.engines.pooled.cache import Cache, CacheState, Source
+from harness.engines.pooled.kokoro_session import KokoroSession
 from harness.engines.pooled.pool import Pool, Timed
 from harness.engines.pooled.router import CostModel
+from harness.engines.pooled.segment_request import SegmentRequest
 from harness.engines.pooled.splitter import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, Plan, split_phonemes
+from harness.engines.pooled.windows.chain import WindowChain, WindowOrder
+from harness.engines.pooled.windows.plan import FRAMES_PER_S, Pace
 from harness.engines.protocol import Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
@@ -29,9 +35,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.core.clock import Clock
+    from harness.engines.pooled.windows.halves import Priors
 
 SLOWEST, FASTEST = 0.5, 2.0
 """Speeds that kokoro-onnx takes."""
+LEAST_DUE_S = 1e-3
 _SENTENCE = "ðə kwˈɪk bɹˈaʊn fˈɑːks dʒˈʌmps ˌoʊvɚ ðə lˈeɪzi dˈɑːɡ."
 WARM_UP = ("həlˈoʊ.", _SENTENCE)
 """A word, and a sentence as long as a first segment: two loads fit a `CostModel`, which later segments refine."""
@@ -58,26 +66,27 @@ class SegmentKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentRequest:
-    """One segment to synthesise; `style` is float32 [510, 1, 256]."""
-
-    phonemes: str
-    style: "NDArray[np.float32]"
-    speed: float
-
-    @property
-    def load(self) -> float:
-        """Phonemes / speed, to which the length of the audio and the work are about proportional."""
-        return len(self.phonemes) / self.speed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """The audio of one segment, perhaps still to come, and the seconds of silence that follow it."""
+    """The audio of one segment, perhaps still to come, and the seconds of silence that follow it.
+
+    `windows` yields the same audio in parts, which are segments too, if it is decoded so.
+    """
 
     audio: "Future[NDArray[np.float32]]"
     source: Source
     pause_s: float
+    windows: "WindowChain | None" = None
+
+    def parts(self) -> "Iterator[Segment]":
+        """The segment, or its windows; each must be waited for before the next."""
+        if self.windows is None:
+            yield self
+            return
+        for audio in self.windows.parts():
+            yield Segment(audio=audio, source=self.source, pause_s=0.0)
+        if self.pause_s:
+            # Only now is it known which window was the last.
+            yield Segment(audio=_no_audio(), source=self.source, pause_s=self.pause_s)
 
     def joined(self, audio: "NDArray[np.float32]") -> "NDArray[np.float32]":
         """`audio` with the pause, float32 (frames,)."""
@@ -114,7 +123,7 @@ class Answer:
             while len(self._requested) < min(len(self._keys), self._read + 1 + self._synthesizer.ahead):
                 self._request(self._keys[len(self._requested)])
             self._read += 1
-            yield self._requested[self._read - 1]
+            yield from self._requested[self._read - 1].parts()
 
     def close(self) -> None:
         """Cancel the segments that were requested and are not done."""
@@ -126,10 +135,11 @@ class Answer:
 
         is_last = len(self._requested) == len(self._keys) - 1
         pause = 0.0 if is_last else pause_after(key.phonemes, PAUSE_SENTENCE_S, PAUSE_CLAUSE_S)
-        audio, source = self._synthesizer.request(key, self._style, due=self._due)
-        self._requested.append(Segment(audio=audio, source=source, pause_s=pause))
-        # The next segment is needed when this one has been played.
-        self._due += pause + self._synthesizer.audio_seconds(key)
+        self._requested.append(
+            self._synthesizer.request(key, self._style, due=self._due, pause_s=pause, first=not self._requested)
+        )
+        # The next segment is needed when this one has been played, and after all windows of this one.
+        self._due += max(pause + self._synthesizer.audio_seconds(key), LEAST_DUE_S)
 
 
 class Synthesizer:
@@ -145,7 +155,9 @@ class Synthesizer:
         clock: "Clock",
         stages: Stages,
         plan: Plan = Plan(),  # noqa: B008 - it is immutable
+        priors: "Priors | None" = None,
     ) -> None:
+        """`priors` has the statistics of voices; needed for a plan with a window, as are sessions of halves."""
         self._kokoro = sessions[0][1]
         self.plan = plan
         """How texts are split. A server sets it after its warm-up, before the first text."""
@@ -157,8 +169,8 @@ class Synthesizer:
         self._voices = frozenset(self._kokoro.get_voices())
         self._audio_cost = CostModel()
         self._audio_cost_lock = threading.Lock()
-        self.pool: Pool[SegmentRequest, NDArray[np.float32]] = Pool(
-            [(name, _Session(kokoro)) for name, kokoro in sessions], clock=clock
+        self.pool: Pool[SegmentRequest | WindowOrder, NDArray[np.float32]] = Pool(
+            [(name, KokoroSession(kokoro, self._pace, priors)) for name, kokoro in sessions], clock=clock
         )
         self._cache: Cache[SegmentKey, NDArray[np.float32]] = Cache(
             limit=cache_bytes, ttl_s=cache_ttl_s, size_of=_size_of, clock=clock
@@ -207,17 +219,26 @@ class Synthesizer:
         return Answer(self, keys, style)
 
     def request(
-        self, key: SegmentKey, style: "NDArray[np.float32]", *, due: float
-    ) -> "tuple[Future[NDArray[np.float32]], Source]":
-        """Synthesise one segment, or find it in the cache; `due` in seconds on the clock."""
+        self, key: SegmentKey, style: "NDArray[np.float32]", *, due: float, pause_s: float = 0.0, first: bool = False
+    ) -> Segment:
+        """Synthesise one segment, or find it in the cache; `due` in seconds on the clock.
+
+        The `first` of a text is decoded in windows if the plan has one.
+        """
         order = SegmentRequest(phonemes=key.phonemes, style=style, speed=key.speed)
+        chains: list[WindowChain] = []
 
         def compute() -> "Future[NDArray[np.float32]]":
-            future = self.pool.submit(order, load=order.load, due=due)
+            if first and self.plan.window:
+                chains.append(WindowChain(lambda window: self.pool.submit(window, load=window.load, due=due), order))
+                future = chains[0].whole
+            else:
+                future = self.pool.submit(order, load=order.load, due=due)
             future.add_done_callback(lambda done: self._learn(order, done))
             return future
 
-        return self._cache.get(key, compute)
+        audio, source = self._cache.get(key, compute)
+        return Segment(audio=audio, source=source, pause_s=pause_s, windows=chains[0] if chains else None)
 
     def audio_seconds(self, key: SegmentKey) -> float:
         """The expected length of a segment's audio, from the segments so far; 0 before the first."""
@@ -237,11 +258,19 @@ class Synthesizer:
         """
         style = self._style(voice)
         orders = [SegmentRequest(phonemes=self._known(text), style=style, speed=1.0) for text in texts]
-        return self.pool.warm_up([(order, order.load) for order in orders], go_on=go_on)
+        timed = self.pool.warm_up([(order, order.load) for order in orders], go_on=go_on)
+        if self.plan.window and orders:
+            # The statistics of the voice, and the memory of a window.
+            window = WindowOrder(segment=orders[-1])
+            self.pool.warm_up([(window, window.load)], go_on=go_on)
+        return timed
 
     def close(self) -> None:
         """End the sessions' threads."""
         self.pool.close()
+
+    def _pace(self) -> Pace:
+        return Pace(first=round(self.plan.window * FRAMES_PER_S), rtf=self.plan.rtf)
 
     def _learn(self, order: SegmentRequest, done: "Future[NDArray[np.float32]]") -> None:
         if not done.cancelled() and done.exception() is None:
@@ -278,32 +307,22 @@ class Synthesizer:
         return blended([self._styles[name] for name in names])
 
 
-class _Session:
-    """One `Kokoro` object as a session of the pool."""
-
-    def __init__(self, kokoro: Any) -> None:  # noqa: ANN401 - untyped library
-        self._kokoro = kokoro
-
-    def __call__(self, order: SegmentRequest) -> "NDArray[np.float32]":
-        """The segment's audio, trimmed, without a pause. It is read-only, because the cache may hold it."""
-        import numpy as np
-
-        # The model makes the pauses within a segment, as in `create_stream`; `Answer` adds those between segments.
-        audio, _ = self._kokoro.create(
-            order.phonemes, order.style, order.speed, is_phonemes=True, sentence_pause=0.0, clause_pause=0.0
-        )
-        # A copy, because trimming returns a view that keeps the untrimmed audio alive.
-        kept: NDArray[np.float32] = np.array(audio, dtype=np.float32)
-        kept.flags.writeable = False
-        return kept
-
-
 KEY_BYTES = 400
 """The memory of a key and its cache entry besides the text."""
 
 
 def _size_of(key: SegmentKey, audio: "NDArray[np.float32]") -> int:
     return int(audio.nbytes) + 4 * len(key.phonemes) + KEY_BYTES
+
+
+def _no_audio() -> "Future[NDArray[np.float32]]":
+    from concurrent.futures import Future
+
+    import numpy as np
+
+    nothing: Future[NDArray[np.float32]] = Future()
+    nothing.set_result(np.zeros(0, dtype=np.float32))
+    return nothing
 
 
 def check_package() -> None:

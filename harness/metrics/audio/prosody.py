@@ -28,6 +28,7 @@ PERIODIC = 0.5
 OCTAVE_COST = 0.02
 """Taken off the autocorrelation for each octave below the highest pitch: two periods correlate as well as one."""
 FEWEST_VOICED = 20
+OCTAVE = 12
 
 
 def compare_prosody(
@@ -47,9 +48,7 @@ def compare_prosody(
     if min(len(each) for each in notes) < FEWEST_VOICED:
         found |= dict.fromkeys(("pitch", "pitch_spread"), unknown("too little of it has a pitch"))
     else:
-        medians, spreads = zip(
-            *((np.median(each), np.ptp(np.quantile(each, (0.1, 0.9)))) for each in notes), strict=True
-        )
+        medians, spreads = [np.median(each) for each in notes], [_spread(each) for each in notes]
         spread = known(float(spreads[0] / spreads[1])) if spreads[1] else unknown("the reference's pitch is constant")
         found |= {"pitch": known(float(medians[0] - medians[1])), "pitch_spread": spread}
     return found | _opening(aligned, ours, theirs)
@@ -85,6 +84,19 @@ def semitones(audio: "NDArray[np.floating]", sample_rate: int) -> "Floats":
         voiced = correlation[np.arange(len(part)), best] >= PERIODIC
         found.append(12 * np.log2(sample_rate / best[voiced]))
     return np.concatenate(found) if found else np.empty(0)
+
+
+def _spread(notes: "Floats") -> float:
+    """The semitones from the 10 % to the 90 % quantile, after notes are folded into the octave about their median.
+
+    An autocorrelation takes one frame in ten for an octave above or below what it is, so that without it the spread of
+    the same pitch differs by a factor of two from sound to sound.
+    """
+    import numpy as np
+
+    folded = (notes - np.median(notes) + OCTAVE / 2) % OCTAVE
+    low, high = np.quantile(folded, (0.1, 0.9))
+    return float(high - low)
 
 
 def _longest_pause(spoken: "NDArray[np.bool_]") -> int:

@@ -118,7 +118,7 @@ class SpeechResponse(Response):
 
     async def _audio(self, answer: "Answer") -> "AsyncIterator[NDArray[np.float32]]":
         """The audio of the parts, in order, as they are ready."""
-        for segment in answer:
+        for segment in answer:  # each is waited for before the next, as windows require
             audio = await asyncio.wait_for(asyncio.wrap_future(segment.audio), self._service.settings.piece_timeout_s)
             yield segment.joined(audio)
 

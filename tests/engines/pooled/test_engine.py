@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.clock import SystemClock
 from harness.engines.pooled.engine import (
     Fallback,
@@ -18,7 +19,7 @@ from harness.engines.pooled.engine import (
     read_settings,
     start,
 )
-from harness.engines.pooled.splitter import split_phonemes
+from harness.engines.pooled.splitter import Plan, split_phonemes
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
 from harness.models.files import ModelFiles
@@ -61,7 +62,7 @@ def test_it_starts_in_parts_and_says_what_it_is(engine: SentencesEngine, stages:
     assert facts.providers == ("CPUExecutionProvider", "CPUExecutionProvider")
     assert dict(facts.options) == {
         "arena": "off", "sessions": "cpu:1+cpu:1", "warm_up": "on", "cache": "8", "cache_ttl": "3600",
-        "first": "48", "planned_rtf": "0.85",
+        "first": "48", "planned_rtf": "0.85", "window": "0",
     }  # fmt: skip
     assert all(state.s_per_load > 0 for state in engine.synthesizer.pool.states())
 
@@ -112,6 +113,7 @@ def test_sessions_are_counted_or_named(threads: int, sessions: str, plans: tuple
         {"sessions": "0"}, {"sessions": "cpu"}, {"sessions": "-1"}, {"sessions": "65"}, {"sessions": "cpu:1+"},
         {"warm_up": "maybe"}, {"cache": "much"}, {"cache": "-1"}, {"cache": "nan"}, {"cache_ttl": "1e99"},
         {"first": "15"}, {"first": "181"}, {"first": "short"}, {"planned_rtf": "0"}, {"planned_rtf": "1.5"},
+        {"window": "0.4"}, {"window": "6"}, {"window": "soon"},
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense_are_refused(options: dict[str, str]) -> None:
@@ -125,6 +127,32 @@ def test_the_first_segment_is_as_short_as_asked(small_replica: ModelFiles, stage
         lengths = [len(chunk) for chunk in speak(engine, TEXT, stream=True)]
         assert len(lengths) > 2
         assert dict(engine.facts.options)["first"] == "24"
+
+
+@pytest.mark.parametrize("cache", ["0", "8"])
+def test_the_first_segment_comes_in_windows_and_the_others_whole(
+    small_replica: ModelFiles, stages: Stages, model_cache: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(model_cache))
+    text = f"{TEXT[:-1]}, and sleeps, and wakes up again in the morning. {TEXT}"
+    order = order_of(small_replica, window="0.7", planned_rtf="0.4", cache=cache)
+    with closing(start(order, clock=SystemClock(), stages=stages)) as engine:
+        stages.take()
+        first = speak(engine, text, stream=True)
+        assert 0.4 * 24_000 < len(first[0]) <= 0.7 * 24_000
+        again = speak(engine, text, stream=True)
+        (jobs,) = (count for _, count in engine.account().routes)
+        phonemes = engine.synthesizer._phonemes(SpeechRequest(text=text, voice="af_heart"))
+        segments = len(split_phonemes(phonemes, Plan(first=110, rtf=0.4, window=0.7)))
+        assert segments > 1
+        if cache == "0":
+            # A pause is a part of its own, behind the last window.
+            assert jobs == 2 * (len(first) - 1)
+            assert len(again) == len(first)
+        else:
+            assert jobs == len(first) - 1
+            assert len(again) == segments, "the kept audio of the first segment is whole"
+            np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
 
 
 def test_a_missing_provider_is_refused_or_replaced_and_announced(small_replica: ModelFiles, stages: Stages) -> None:

@@ -36,6 +36,16 @@ def test_the_same_speech_differs_in_nothing(reference: Audio) -> None:
     }  # fmt: skip
 
 
+def test_sounds_taken_for_an_octave_above_do_not_widen_the_pitch(reference: Audio) -> None:
+    # Every eighth of a second has its pitch doubled, as an autocorrelation takes some sounds for.
+    high = voiced(5.0, hz=240.0)
+    doubled = reference.copy()
+    for begin in range(0, len(doubled) - RATE // 16, RATE // 8):
+        doubled[begin : begin + RATE // 16] = high[begin : begin + RATE // 16]
+    assert np.mean(semitones(doubled, RATE) > 12 * np.log2(180)) > 0.1
+    assert values(doubled, reference)["pitch_spread"] == pytest.approx(1, abs=0.2)
+
+
 def test_distances_frame_by_frame_are_unknown_of_joined_speech(reference: Audio) -> None:
     found = compare(reference[: 4 * RATE], reference, RATE, joined=True)
     assert {found[name].reason for name in ("lsd", "mcd", "mcd_peak", "pesq", "stoi")} == {OTHER_SPLIT}

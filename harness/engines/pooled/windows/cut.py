@@ -1,0 +1,242 @@
+"""Cuts Kokoro's graph in two: from tokens to features of the speech, and from features to sound.
+
+    python -m harness.engines.pooled.windows.cut MODEL FEATURES SOUND
+
+The first half ends where the decoder begins. It computes durations, pitch and energy, and the spectrum of the harmonic
+source, whose phase is a sum over the whole speech: a tenth of the work. The second half is local in time but for its
+instance norms, which take the mean and the variance of each channel over all of it. Here each norm combines those of
+its window with those of the speech before it: `share` is the weight of the earlier ones, which come in by the inputs
+`mean N` and `variance N`, and the combined ones go out. With the statistics of the whole speech and a context of 0.2 s
+a window's samples are the whole's (27 dB and more below them is the difference); with share 0 and the whole speech as
+the window, the second half computes what the model computes.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.core.instance_norms import TIME, Norm, find_adaptive, find_norms
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+
+TEXT, PITCH, ENERGY, SPECTRUM = "text", "pitch", "energy", "spectrum"
+FEATURES = (TEXT, PITCH, ENERGY, SPECTRUM)
+"""What passes from half to half, float32, time last: the encoded text, the two curves and the source's spectrum."""
+SHARE = "share"
+"""The input of the second half with the weight of the earlier statistics, float32 [1]."""
+VERSION = 1
+"""Increase it when the halves of a graph change."""
+
+
+class NotCut(Exception):  # noqa: N818 - an expected outcome
+    """The graph has no place of a known form to cut it."""
+
+
+def mean_input(number: int) -> str:
+    """The name of the input with the earlier mean of a norm, float32 [1, channels, 1]."""
+    return f"mean {number}"
+
+
+def variance_input(number: int) -> str:
+    """The name of the input with the earlier variance of a norm, float32 [1, channels, 1]."""
+    return f"variance {number}"
+
+
+def cut(source: Path, features: Path, sound: Path) -> None:
+    """Write the two halves of the model `source`. NotCut; OSError."""
+    import onnx_ir as ir
+
+    model = ir.load(source)
+    places = _places(model.graph)
+    audio = model.graph.outputs[0]
+    for name, value in zip(FEATURES, places, strict=True):
+        value.name = name
+        value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+    first = ir.convenience.extract(model.graph, list(model.graph.inputs), list(places))
+    second = ir.convenience.extract(model.graph, [*places, *model.graph.inputs], [audio])
+    for value in [each for each in second.inputs if not each.uses()]:
+        second.inputs.remove(value)
+    _remember(second, opset=model.opset_imports[""])
+    for half, path in ((first, features), (second, sound)):
+        ir.save(ir.Model(half, ir_version=model.ir_version), path)
+
+
+def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
+    """The values where the graph is cut, as in `FEATURES`."""
+    angle = next((node for node in graph if node.op_type == "Atan"), None)
+    spectrum = _first_after(angle, "Concat") if angle is not None else None
+    if spectrum is None:
+        raise NotCut("it has no harmonic source of a known form")
+    before = _ancestors(spectrum)
+    shared = [
+        node for node in graph if node in before and _constant_free(node) and _read_outside(node, before, spectrum)
+    ]
+    if not shared:
+        raise NotCut("nothing but its harmonic source reads its pitch")
+    pitch = shared[-1].outputs[0]
+    joined = _first_after(shared[-1], "Concat", but=before)
+    inputs = joined.inputs if joined is not None else ()
+    energy = _unsqueezed(inputs[2]) if len(inputs) == 3 else None
+    if energy is None or inputs[0] is None:
+        raise NotCut("its decoder does not begin with text, pitch and energy")
+    return inputs[0], pitch, energy, spectrum.outputs[0]
+
+
+def _first_after(node: "ir.Node", kind: str, *, but: "frozenset[ir.Node]" = frozenset()) -> "ir.Node | None":
+    """The first node of this kind that reads what `node` makes, over any number of steps, outside `but`."""
+    waiting = [node]
+    seen = {node}
+    for each in waiting:  # the list grows during the loop
+        for value in each.outputs:
+            for use in value.uses():
+                if use.node in seen or use.node in but:
+                    continue
+                if use.node.op_type == kind:
+                    return use.node
+                seen.add(use.node)
+                waiting.append(use.node)
+    return None
+
+
+def _ancestors(node: "ir.Node") -> "frozenset[ir.Node]":
+    waiting = [node]
+    seen = {node}
+    for each in waiting:  # the list grows during the loop
+        for value in each.inputs:
+            maker = value.producer() if value is not None else None
+            if maker is not None and maker not in seen:
+                seen.add(maker)
+                waiting.append(maker)
+    return frozenset(seen)
+
+
+def _constant_free(node: "ir.Node") -> bool:
+    return node.op_type != "Constant"
+
+
+def _read_outside(node: "ir.Node", before: "frozenset[ir.Node]", last: "ir.Node") -> bool:
+    return node is not last and any(use.node not in before for value in node.outputs for use in value.uses())
+
+
+def _unsqueezed(value: "ir.Value | None") -> "ir.Value | None":
+    """What the Unsqueeze makes from which `value` is computed by first inputs alone."""
+    while value is not None and (maker := value.producer()) is not None:
+        if maker.op_type == "Unsqueeze":
+            return value
+        value = maker.inputs[0] if maker.inputs else None
+    return None
+
+
+def _remember(graph: "ir.Graph", *, opset: int) -> None:
+    """Let each norm combine its statistics with earlier ones, which become inputs and outputs."""
+    import numpy as np
+    import onnx_ir as ir
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+    norms = find_norms(graph)
+    if not norms:
+        raise NotCut("it has no instance norm of a known form")
+    share = _input(graph, SHARE, [1])
+    one = ir.node("Constant", [], {"value": ir.tensor(np.ones(1, dtype=np.float32))}, name="one")
+    rest = ir.node("Sub", [one.outputs[0], share], name="rest")
+    for node in (one, rest):
+        node.outputs[0].name = f"{node.name} output"
+    graph.insert_before(next(iter(graph)), (one, rest))
+    for number, norm in enumerate(norms):
+        earlier = tuple(
+            _input(graph, name(number), [1, f"channels of norm {number}", 1]) for name in (mean_input, variance_input)
+        )
+        combined = _combine(graph, norm, share=share, rest=rest.outputs[0], earlier=earlier, opset=opset)
+        graph.outputs.extend(combined)
+    RemoveUnusedNodesPass()(ir.Model(graph, ir_version=10))
+
+
+def _combine(
+    graph: "ir.Graph",
+    norm: Norm,
+    *,
+    share: "ir.Value",
+    rest: "ir.Value",
+    earlier: "tuple[ir.Value, ...]",
+    opset: int,
+) -> "tuple[ir.Value, ir.Value]":
+    """Replace a norm by one over its window and what came before; return the combined mean and variance.
+
+    Of two parts with the weights s and 1 − s, means m and M and variances v and V: the mean is µ = s·m + (1 − s)·M,
+    the variance s·(v + (m − µ)²) + (1 − s)·(V + (M − µ)²). The adaptive scale and shift are applied in the same two
+    passes over the window as the norm.
+    """
+    import numpy as np
+    import onnx_ir as ir
+
+    made: list[ir.Node] = []
+
+    def add(kind: str, *inputs: "ir.Value", **attributes: object) -> "ir.Value":
+        node = ir.node(kind, inputs, attributes or None, name=f"{norm.name}/windowed-{len(made)}")  # type: ignore[arg-type]
+        node.outputs[0].name = f"{node.name}-output"
+        made.append(node)
+        return node.outputs[0]
+
+    def constant(array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> "ir.Value":
+        return add("Constant", value=ir.tensor(array))
+
+    def over_time(value: "ir.Value") -> "ir.Value":
+        if opset < 18:
+            return add("ReduceMean", value, axes=[TIME], keepdims=1)
+        return add("ReduceMean", value, constant(np.array([TIME], dtype=np.int64)), keepdims=1)
+
+    def about(mean: "ir.Value", variance: "ir.Value", weight: "ir.Value") -> "ir.Value":
+        off = add("Sub", mean, middle)
+        return add("Mul", weight, add("Add", variance, add("Mul", off, off)))
+
+    before_mean, before_variance = earlier
+    window_mean = over_time(norm.x)
+    centred = add("Sub", norm.x, window_mean)
+    window_variance = over_time(add("Mul", centred, centred))
+    middle = add("Add", add("Mul", share, before_mean), add("Mul", rest, window_mean))
+    variance = add("Add", about(window_mean, window_variance, rest), about(before_mean, before_variance, share))
+    deviation = add("Sqrt", add("Add", variance, constant(np.array(norm.epsilon, dtype=np.float32))))
+    column = constant(np.array([1, -1, 1], dtype=np.int64))
+    factor = add("Reciprocal", deviation)
+    offset = None
+    if norm.scale is not None and norm.shift is not None:
+        factor = add("Mul", factor, add("Reshape", norm.scale, column))
+        offset = add("Reshape", norm.shift, column)
+    adaptive = find_adaptive(norm)
+    old, place = norm.result, norm.result.producer()
+    if adaptive is not None:
+        scale = add("Reshape", adaptive.scale, column)
+        factor = add("Mul", factor, scale)
+        shift = add("Reshape", adaptive.shift, column)
+        offset = shift if offset is None else add("Add", add("Mul", offset, scale), shift)
+        old, place = adaptive.total.outputs[0], adaptive.total
+    moved = add("Mul", middle, factor)
+    offset = add("Neg", moved) if offset is None else add("Sub", offset, moved)
+    new = add("Add", add("Mul", norm.x, factor), offset)
+    graph.insert_before(place, made)  # type: ignore[arg-type]
+    old.replace_all_uses_with(new)
+    for value in (middle, variance):
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    return middle, variance
+
+
+def _input(graph: "ir.Graph", name: str, shape: "list[int | str]") -> "ir.Value":
+    import onnx_ir as ir
+
+    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
+    graph.inputs.append(value)
+    return value
+
+
+def main() -> None:
+    """Cut the model of the first argument into the files of the others; end with 1 and the reason if that fails."""
+    try:
+        cut(*map(Path, sys.argv[1:4]))
+    except NotCut as refusal:
+        sys.exit(f"{refusal}")
+
+
+if __name__ == "__main__":
+    main()

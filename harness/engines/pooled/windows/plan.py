@@ -1,0 +1,81 @@
+"""Where the speech of a segment is cut into windows, and how their sound is joined. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FRAMES_PER_S = 40
+FRAME = 600
+"""Samples of a frame of features, at 24 kHz."""
+CONTEXT = 6
+"""Frames that are decoded on either side of a window and not played: the decoder's convolutions reach about so far."""
+FADE = 240
+"""Samples over which two windows are cross-faded, half of them on either side of the cut: 10 ms."""
+SHORTEST = 40
+"""The fewest frames that are left for a last window: a second of little but silence says nothing of the loudness."""
+LONGEST = 400
+SLACK = 0.75
+"""A window may end anywhere in the last part of what is planned for it, from this share on."""
+VOICED_HZ = 10.0
+_VOICED_COST = 3.0
+"""What a cut within a voiced sound costs beside one where the energy is higher by so much, in the model's own unit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How windows grow: `first` frames to begin with, then as many as are decoded while those before are played.
+
+    `rtf` is the real-time factor that is planned for.
+    """
+
+    first: int
+    rtf: float
+
+    def begin(self) -> int:
+        """The frames of the first window: more than asked for where the windows after it could not grow otherwise.
+
+        A window of w frames is decoded with its context, in rtf·(w + 2·CONTEXT), while w frames are played.
+        """
+        return max(self.first, round(3 * CONTEXT * self.rtf / max(0.05, 1 - self.rtf)))
+
+
+def window_ends(pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pace: Pace) -> Iterator[int]:
+    """The frames at which windows end, from the curves with two points for each frame; the last is the speech's end.
+
+    Cuts lie where little sounds: at the lowest energy of the last part of a window, in a voiceless place if there is
+    one, where two windows that differ a little in phase and timbre can be joined unheard.
+    """
+    import numpy as np
+
+    frames = pitch.size // 2
+    voiced = pitch.reshape(-1)[: 2 * frames].reshape(frames, 2).max(axis=1) > VOICED_HZ
+    loud = energy.reshape(-1)[: 2 * frames].reshape(frames, 2).mean(axis=1)
+    cost = loud[:-1] + loud[1:] + _VOICED_COST * (voiced[:-1] | voiced[1:])
+    start = 0
+    decoded = 0.0
+    limit = pace.begin()
+    while start < frames:
+        left = frames - start
+        end = frames
+        if left > 1.2 * limit and left >= limit * SLACK + SHORTEST:
+            last = min(start + limit, frames - SHORTEST)
+            least = min(start + round(SLACK * limit), last)
+            end = least + int(np.argmin(cost[least - 1 : last]))
+        yield end
+        decoded += end - start + 2 * CONTEXT if start else 0
+        start = end
+        limit = max(SHORTEST, min(LONGEST, int(start / pace.rtf - decoded) - 2 * CONTEXT))
+
+
+def joined(earlier: "NDArray[np.float32] | None", window: "NDArray[np.float32]") -> "NDArray[np.float32]":
+    """`window` with its first `FADE` samples faded in over the same stretch of the window before."""
+    import numpy as np
+
+    if earlier is None:
+        return window
+    rise = (0.5 - 0.5 * np.cos(np.pi * (np.arange(FADE) + 0.5) / FADE)).astype(np.float32)
+    return np.concatenate([earlier * (1 - rise) + window[:FADE] * rise, window[FADE:]])

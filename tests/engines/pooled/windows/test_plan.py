@@ -1,0 +1,72 @@
+"""Where speech is cut into windows, and how they are joined."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.engines.pooled.windows.plan import CONTEXT, FADE, LONGEST, SHORTEST, Pace, joined, window_ends
+
+RTF = st.sampled_from((0.2, 0.3, 0.4, 0.6, 0.8))
+
+
+def curves(frames: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(seed)
+    pitch = np.repeat(draw.random(frames) < 0.7, 2).astype(np.float32) * 120
+    return pitch[None], draw.normal(5, 2, (1, 2 * frames)).astype(np.float32)
+
+
+@given(frames=st.integers(1, 2_000), first=st.integers(20, 200), rtf=RTF, seed=st.integers(0, 50))
+def test_windows_cover_the_speech_and_leave_no_scrap(frames: int, first: int, rtf: float, seed: int) -> None:
+    ends = [0, *window_ends(*curves(frames, seed), Pace(first=first, rtf=rtf))]
+    lengths = [end - start for start, end in pairwise(ends)]
+    assert ends[-1] == frames
+    assert min(lengths) > 0
+    assert len(lengths) == 1 or lengths[-1] >= SHORTEST
+    assert max(lengths) <= max(1.2 * LONGEST, 1.2 * Pace(first=first, rtf=rtf).begin(), SHORTEST / 0.2)
+
+
+@given(frames=st.integers(200, 2_000), first=st.integers(20, 60), rtf=st.sampled_from((0.2, 0.3, 0.4)))
+def test_on_a_machine_as_fast_as_planned_no_window_is_late_by_more_than_a_word(
+    frames: int, first: int, rtf: float
+) -> None:
+    """Each window is decoded with its context while those before it are played."""
+    ends = [0, *window_ends(*curves(frames), Pace(first=first, rtf=rtf))]
+    ready = 0.0
+    late = 0.0
+    for start, end in list(pairwise(ends))[1:]:
+        ready += rtf * (end - start + 2 * CONTEXT)
+        late = max(late, ready - start)
+    assert late <= 0.3 * SHORTEST, "only a last window is longer than planned, to leave no scrap"
+
+
+def test_a_slow_machine_begins_later() -> None:
+    begin = [Pace(first=28, rtf=rtf).begin() for rtf in (0.2, 0.6, 0.8, 0.85, 1.0)]
+    assert begin[:2] == [28, 28]
+    assert begin[2:] == sorted(begin[2:])
+    assert begin[2] > 28
+
+
+def test_a_cut_lies_in_the_silence_of_the_last_quarter() -> None:
+    pitch = np.full((1, 400), 120.0, dtype=np.float32)
+    energy = np.full((1, 400), 5.0, dtype=np.float32)
+    pitch[0, 2 * 50 : 2 * 54] = 0
+    energy[0, 2 * 50 : 2 * 54] = -3
+    assert next(iter(window_ends(pitch, energy, Pace(first=60, rtf=0.4)))) in (51, 52, 53)
+
+
+def test_a_fade_between_equal_sounds_changes_nothing() -> None:
+    sound = np.sin(np.arange(2_000) / 9).astype(np.float32)
+    assert joined(None, sound) is sound
+    np.testing.assert_allclose(joined(sound[:FADE], sound), sound, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [FADE, 3 * FADE])
+def test_a_fade_goes_from_the_one_to_the_other(length: int) -> None:
+    mixed = joined(np.ones(FADE, dtype=np.float32), np.zeros(length, dtype=np.float32))
+    assert len(mixed) == length
+    assert mixed[0] > 0.99
+    assert np.all(np.diff(mixed[:FADE]) < 0)
+    assert np.all(mixed[FADE:] == 0)
