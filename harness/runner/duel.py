@@ -108,17 +108,20 @@ class DuelAnalysis:
         tolerance: Callable[[str, str], float] | None = None,
         other_scenarios: int = 0,
         profiled: bool = False,
+        budget_share: float = 1.0,
     ) -> None:
         """The policy of `terms` also states what the run as a whole requires (`--require`).
 
         `tolerance` replaces that of `effect`: (scenario id, metric) → ratio. `other_scenarios` is the number of
         scenarios outside the duel whose metrics are decided together with its own. `profiled`: whether a part of the
-        budget is kept to profile what changed.
+        budget is kept to profile what changed. `budget_share` is the share of the user's budget that `budget_s` is:
+        advice names the whole.
         """
         self.policy = terms.policy
         self._tolerance = tolerance or (lambda _scenario_id, _metric: tolerance_for(effect))
         self._other_scenarios = other_scenarios
         self._budget_s = budget_s
+        self._budget_share = budget_share
         self._profiled = profiled
         self._terms = terms
         self._otherwise = otherwise or self._terms
@@ -264,7 +267,7 @@ class DuelAnalysis:
             return None
         last = data.blocks[-1]
         taken_s = last.started_at + last.wall_ns / 1e9 - data.run.started_at
-        return (self._budget_s if taken_s > self._budget_s / 2 else taken_s) / pairs
+        return (self._budget_s if taken_s > self._budget_s / 2 else taken_s) / pairs / self._budget_share
 
     def _with_suspects(self, verdict: Verdict, data: RunData) -> Verdict:
         if verdict.kind not in CHANGED:
@@ -282,8 +285,8 @@ class DuelAnalysis:
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         needed_s = self._terms_of(data).launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
-        budget_s = max(10, math.ceil(needed_s / 10) * 10)
-        advice = f"{EARLIEST_BLOCKS} pairs take about {budget_s} s here: `--budget {budget_s}s` or more"
+        duel_s, budget_s = (max(10, math.ceil(each / 10) * 10) for each in (needed_s, needed_s / self._budget_share))
+        advice = f"{EARLIEST_BLOCKS} pairs take about {duel_s} s here: `--budget {budget_s}s` or more"
         return replace(verdict, advice=advice)
 
     def _planned_launches(self, data: RunData) -> int:

@@ -223,7 +223,7 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
         effect=outcome.wanted.effect,
         selection=runs.selection("duel"),
         launches=launches_known_here(runs.config),
-        profiled=False,
+        part_of_s=outcome.wanted.budget_s,
         mode=search.mode,
     )
     return replace(outcome, duel=finished)

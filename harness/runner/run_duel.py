@@ -25,14 +25,14 @@ def run_duel(
     selection: str,
     launches: "KnownLaunches | None" = None,
     mode: "Mode | None" = None,
-    profiled: bool = True,
     quiet: bool = False,
+    part_of_s: float | None = None,
 ) -> "Finished":
     """Measure and analyse a duel; if it is interrupted, return the blocks stored until then.
 
     `launches` is the measured variation between launches (`launches_known_here`); None uses the default assumption.
-    `mode` is how audio is requested; None for whole. If a change was found and `profiled` is set, both arms are
-    profiled within the budget.
+    `mode` is how audio is requested; None for whole. `part_of_s` is the user's budget (s) if the duel has only a
+    part of it: advice names the whole. If it has all of it, and a change was found, both arms are profiled within it.
     """
     from dataclasses import replace
 
@@ -49,9 +49,14 @@ def run_duel(
     unfit = why_whole(sides) if config["slice"] else ""
     terms, otherwise = both_terms(config, known, unfit=unfit)
     config = with_duel_defaults(config, budget_s=BUDGET_S, launches=terms.launches)
-    profiled = profiled and not quiet
+    profiled = part_of_s is None and not quiet
     analysis = DuelAnalysis(
-        effect=effect, budget_s=config["budget"], terms=terms, otherwise=otherwise, profiled=profiled
+        effect=effect,
+        budget_s=config["budget"],
+        terms=terms,
+        otherwise=otherwise,
+        profiled=profiled,
+        budget_share=config["budget"] / part_of_s if part_of_s else 1.0,
     )
     scenarios = duel_scenarios(
         sides,

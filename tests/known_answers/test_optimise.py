@@ -83,7 +83,7 @@ def test_the_planted_winner_is_found_and_proven_on_texts_that_the_search_did_not
     for each in found["changes"]:
         assert each["verdict"] == "improved"
         assert each["change"]["low"] < -0.2231 < each["change"]["high"], "20 % are planted"
-    assert found["answer"].startswith(f"Take {FAST}: rtf of chars-200 -")
+    assert found["answer"].startswith(f"Take {FAST}: rtf of chars-200 −")
     assert "session = ort.InferenceSession(" in found["snippet"]
     assert row(found, FAST)["result"] == "winner"
     assert row(found, FAST)["change"] == pytest.approx(-0.2231, abs=0.02)

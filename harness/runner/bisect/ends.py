@@ -1,7 +1,5 @@
 """The first measurement of a bisection: a duel of bad against good, which must show that a metric differs."""
 
-import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -61,7 +59,8 @@ def measure_ends(
     config: Config, *, good: Arm, bad: Arm, metric: str, effect: float, streamed: bool, selection: str
 ) -> Finished:
     """Run and store the duel within its share of the budget; it may be interrupted."""
-    config = for_metric(with_values(config, {"budget": FIRST_SHARE * config["budget"]}), metric)
+    whole_s = config["budget"]
+    config = for_metric(with_values(config, {"budget": FIRST_SHARE * whole_s}), metric)
     return run_duel(
         config,
         DuelArms(candidate=bad, reference=good),
@@ -69,7 +68,7 @@ def measure_ends(
         selection=selection,
         launches=launches_known_here(config),
         mode=mode_of(metric, streamed=streamed),
-        profiled=False,
+        part_of_s=whole_s,
     )
 
 
@@ -105,7 +104,7 @@ def judge_ends(config: Config, values: RunValues, *, metric: str) -> Ends:
         least_s=_least_s(data, once=once_a_launch(verdict.metric)),
     )
     if verdict.kind not in CHANGED:
-        advice = _for_whole_budget(verdict.advice) or ("" if metric else _others(data.verdicts))
+        advice = verdict.advice or ("" if metric else _others(data.verdicts))
         reason = f"{verdict.metric}: {verdict.reason}"
         return replace(ends, reason=reason, advice=advice, too_few=verdict.change is None)
     candidate, reference = pairs_of(data)[0]
@@ -130,15 +129,6 @@ def _others(verdicts: Sequence[Verdict]) -> str:
     """What to do about metrics of which a duel has too few values to show a difference; "" if there are none."""
     few = [each.metric for each in verdicts if each.change is None and once_a_launch(each.metric)]
     return f"`--metric {few[0]}` follows a metric with one value a launch, which needs more launches" if few else ""
-
-
-def _for_whole_budget(advice: str) -> str:
-    """Advice on the budget of the duel of good and bad as advice on that of the bisection."""
-
-    def whole(found: re.Match[str]) -> str:
-        return f"--budget {math.ceil(int(found[1]) / FIRST_SHARE / 10) * 10}s"
-
-    return re.sub(r"--budget (\d+)s", whole, advice)
 
 
 def _least_s(data: RunData, *, once: bool) -> float:
