@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import click
 
-from harness.cli import end_at_once
+from harness.cli.early_signals import end_at_once
 from harness.cli.exit_codes import called, document, exit_codes
 from harness.cli.streams import Losses, steady_streams
 from harness.core.errors import BenchError, ExitCode
