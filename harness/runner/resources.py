@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,9 @@ from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, 
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
 from harness.core.records.speech import SpeechKind
 from harness.engines.declarations import declaration_of
+from harness.engines.pooled.options import wants_windows
+from harness.engines.pooled.windows.halves import halves_of
+from harness.engines.speech import EngineRefusal
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.worker.handle import ProcessHandle
@@ -148,6 +152,11 @@ class ArtifactResolver:
         if arm.model is None:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
+        if wants_windows(arm.engine, dict(arm.session_options)):
+            # Not in the first launch, whose load time it would be. The launch says why a model cannot be cut.
+            with suppress(EngineRefusal):
+                files = self.files(arm.model.name)
+                halves_of(files.model_path, files.variant.sha256)
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
 
     def voices(self, arm: Arm) -> Sequence[str] | None:

@@ -33,10 +33,10 @@ DEFAULT_CHANGES = (
 )
 """The session options that are tried by default: each alone, then the best of them together."""
 SPLITS = (
-    "window=0.7",
-    "window=1",
     "window=0.7,planned_rtf=0.6",
+    "window=0.7,planned_rtf=0.4",
     "window=1,planned_rtf=0.6",
+    "first=32",
     "first=32,planned_rtf=0.6",
 )
 """What is tried besides where audio is streamed by an engine that splits texts."""

@@ -154,7 +154,7 @@ def open_synthesizer(
     paths, priors = [order.model_path], None
     if settings.plan.window:
         try:
-            with stages.stage("halves"):
+            with stages.stage("session"):
                 halves = halves_of(Path(order.model_path), digest)
             paths, priors = [str(each) for each in halves], Priors(halves[0].parent)
         except EngineRefusal as refusal:
