@@ -214,7 +214,8 @@ def _files(config: Config) -> "tuple[ModelFiles, Config]":
 
 def _service(config: Config, files: "ModelFiles", options: dict[str, str], limits: dict[str, float]) -> "Service":
     from harness.core.clock import SystemClock
-    from harness.engines.pooled.engine import Opened, open_synthesizer, read_settings
+    from harness.engines.pooled.engine import Opened, open_synthesizer
+    from harness.engines.pooled.engine_settings import read_settings
     from harness.engines.pooled.planned_rtf import RtfSource
     from harness.engines.pooled.synthesizer import NoStages
     from harness.engines.speech import EngineRefusal

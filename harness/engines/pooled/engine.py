@@ -5,11 +5,10 @@ With one session and no cache, the default, it differs from the engine `kokoro` 
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +22,7 @@ from harness.engines.kokoro.engine import (
     try_language,
 )
 from harness.engines.kokoro.session import StampedSession, open_session, run_options
-from harness.engines.option_values import read_switch
-from harness.engines.pooled.options import SENTENCES_OPTIONS
-from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
+from harness.engines.pooled.engine_settings import SessionPlan, Settings, read_settings
 from harness.engines.pooled.synthesizer import Synthesizer, check_package
 from harness.engines.pooled.windows.halves import Priors, halves_of
 from harness.engines.pooled.windows.session import HalvesSession
@@ -38,29 +35,7 @@ if TYPE_CHECKING:
 
     from harness.core.clock import Clock
 
-MOST_SESSIONS = 64
 FALL_BACK = "cpu"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPlan:
-    """One session: the short name of its provider, and its intra-op threads (0: ONNX Runtime's default)."""
-
-    provider: str
-    threads: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The parsed options. With 0 `cache_bytes` there is no cache."""
-
-    sessions: tuple[SessionPlan, ...]
-    warm_up: bool = False
-    cache_bytes: int = 0
-    cache_ttl_s: float = 3600.0
-    plan: Plan = field(default_factory=Plan)
-    otherwise: Plan | None = None
-    """The plan for a model that cannot be decoded in windows; None refuses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,17 +128,12 @@ def open_synthesizer(
     digest = model_digest or (_digest(order.model_path) if settings.cache_bytes or settings.plan.window else "")
     paths, priors = [order.model_path], None
     if settings.plan.window:
-        try:
-            with stages.stage("session"):
-                halves = halves_of(Path(order.model_path), digest)
+        with stages.stage("session"):
+            halves = _halves(order, settings, digest, announce)
+        if halves is None:
+            settings = replace(settings, plan=settings.otherwise or settings.plan)
+        else:
             paths, priors = [str(each) for each in halves], Priors(halves[0].parent)
-        except EngineRefusal as refusal:
-            if settings.otherwise is None:
-                raise
-            settings = replace(settings, plan=settings.otherwise)
-            if announce is not None:
-                asked = f"window {WINDOW_S:g}"
-                announce(Fallback(asked=asked, got="the decoding of whole segments", reason=str(refusal)))
     sessions: list[Any] = []
     kokoros: list[Any] = []
     names: list[str] = []
@@ -180,13 +150,7 @@ def open_synthesizer(
     except BaseException:
         _close_all(kokoros)
         raise
-    facts = EngineFacts(
-        providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
-        packages=reported_packages(),
-        options=(*sorted(order.session_options.items()), *_reported_options(settings, names)),
-        sample_rate=SAMPLE_RATE,
-        python=platform.python_version(),
-    )
+    facts = _facts(order, settings, kokoros, names)
     synthesizer = Synthesizer(
         list(zip(names, kokoros, strict=True)),
         made_by=_fingerprint(order, facts, model_digest=digest) if settings.cache_bytes else "",
@@ -197,78 +161,23 @@ def open_synthesizer(
         plan=settings.plan,
         priors=priors,
     )
-
-    def close() -> None:
-        synthesizer.close()
-        for session in sessions if order.profile else ():
-            # ONNX Runtime writes the profile only now.
-            session.end_profiling()
-        _close_all(kokoros)
-
-    return Opened(synthesizer=synthesizer, facts=facts, close=close)
+    profiled = sessions if order.profile else []
+    return Opened(synthesizer=synthesizer, facts=facts, close=lambda: _close(synthesizer, profiled, kokoros))
 
 
-def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
-    """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
-    given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
-    left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
-    window, needed = _window(given.get("window", "0"))
-    rtf = _number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1)
-
-    def plan(window: float) -> Plan:
-        usual = FIRST_OF_WINDOWS if window else FIRST
-        return Plan(
-            first=round(_number("first", given.get("first", f"{usual}"), least=16, most=180)), rtf=rtf, window=window
-        )
-
-    settings = Settings(
-        sessions=_plans(given.get("sessions", "1"), order),
-        warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
-        cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
-        cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
-        plan=plan(window),
-        otherwise=None if needed else plan(0.0),
-    )
-    return settings, replace(order, session_options=left)
-
-
-def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
-    if text.isdecimal() and 1 <= int(text) <= MOST_SESSIONS:
-        count = int(text)
-        threads = order.threads if count == 1 else max(1, (order.threads or _usable_cpus()) // count)
-        return (SessionPlan(provider=order.provider, threads=threads),) * count
-    plans: list[SessionPlan] = []
-    for each in text.split("+"):
-        provider, _, count_text = each.partition(":")
-        if not provider or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
-            raise EngineRefusal(
-                f"option sessions takes {SENTENCES_OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}"
-            )
-        plans.append(SessionPlan(provider=provider, threads=int(count_text)))
-    return tuple(plans)
-
-
-def _usable_cpus() -> int:
-    """The CPUs that this process may run on; all of the machine's if the platform does not tell."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _number(name: str, text: str, *, least: float = 0, most: float = 1e9) -> float:
+def _halves(
+    order: EngineOrder, settings: Settings, digest: str, announce: Callable[[Fallback], None] | None
+) -> tuple[Path, Path] | None:
+    """The halves of the model; None, announced, where it cannot be cut and the settings have a plan for that."""
     try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not least <= number <= most:
-        raise EngineRefusal(f"option {name} takes a number, {SENTENCES_OPTIONS[name]}; not {text!r}")
-    return number
-
-
-def _window(text: str) -> tuple[float, bool]:
-    """The seconds of a window, and whether a model that cannot be decoded so is refused."""
-    if text == "auto":
-        return WINDOW_S, False
-    return (0.0 if text == "0" else _number("window", text, least=0.5, most=5)), True
+        return halves_of(Path(order.model_path), digest)
+    except EngineRefusal as refusal:
+        if settings.otherwise is None:
+            raise
+        if announce is not None:
+            asked = f"window {settings.plan.window:g}"
+            announce(Fallback(asked=asked, got="the decoding of whole segments", reason=str(refusal)))
+        return None
 
 
 def _open_all(
@@ -305,6 +214,16 @@ def _stand_in(sessions: list[Any], order: EngineOrder, stages: Stages) -> Any:  
     return stamped[0] if len(stamped) == 1 else HalvesSession(*stamped)
 
 
+def _facts(order: EngineOrder, settings: Settings, kokoros: list[Any], names: list[str]) -> EngineFacts:
+    return EngineFacts(
+        providers=tuple(kokoro.sess.get_providers()[0] for kokoro in kokoros),
+        packages=reported_packages(),
+        options=(*sorted(order.session_options.items()), *_reported_options(settings, names)),
+        sample_rate=SAMPLE_RATE,
+        python=platform.python_version(),
+    )
+
+
 def _reported_options(settings: Settings, names: list[str]) -> tuple[tuple[str, str], ...]:
     return (
         ("sessions", "+".join(names)),
@@ -334,6 +253,14 @@ def _fingerprint(order: EngineOrder, facts: EngineFacts, *, model_digest: str) -
 def _digest(path: str) -> str:
     with open(path, "rb") as file:  # noqa: PTH123 - a path as text, as an order holds it
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _close(synthesizer: Synthesizer, profiled: list[Any], kokoros: list[Any]) -> None:
+    synthesizer.close()
+    for session in profiled:
+        # ONNX Runtime writes the profile only now.
+        session.end_profiling()
+    _close_all(kokoros)
 
 
 def _close_all(kokoros: list[Any]) -> None:

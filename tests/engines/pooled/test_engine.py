@@ -14,11 +14,10 @@ from harness.core.clock import SystemClock
 from harness.engines.pooled.engine import (
     Fallback,
     SentencesEngine,
-    SessionPlan,
     open_synthesizer,
-    read_settings,
     start,
 )
+from harness.engines.pooled.engine_settings import SessionPlan, read_settings
 from harness.engines.pooled.splitter import Plan, split_phonemes
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from harness.core.instance_norms import TIME, Norm, find_adaptive, find_norms
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx_ir as ir
 
 TEXT, PITCH, ENERGY, SPECTRUM = "text", "pitch", "energy", "spectrum"
@@ -26,6 +25,8 @@ FEATURES = (TEXT, PITCH, ENERGY, SPECTRUM)
 """What passes from half to half, float32, time last: the encoded text, the two curves and the source's spectrum."""
 SHARE = "share"
 """The input of the second half with the weight of the earlier statistics, float32 [1]."""
+AXES_ARE_AN_INPUT = 18
+"""The opset from which the axes of ReduceMean are an input."""
 VERSION = 1
 """Increase it when the halves of a graph change."""
 
@@ -153,6 +154,42 @@ def _remember(graph: "ir.Graph", *, opset: int) -> None:
     RemoveUnusedNodesPass()(ir.Model(graph, ir_version=10))
 
 
+class _Maker:
+    """Makes the nodes of one norm, in order."""
+
+    def __init__(self, name: str, *, opset: int) -> None:
+        self.made: list[ir.Node] = []
+        self._name = name
+        self._opset = opset
+
+    def add(self, kind: str, *inputs: "ir.Value", **attributes: object) -> "ir.Value":
+        """The result of a new node."""
+        import onnx_ir as ir
+
+        node = ir.node(kind, inputs, attributes or None, name=f"{self._name}/windowed-{len(self.made)}")  # type: ignore[arg-type]
+        node.outputs[0].name = f"{node.name}-output"
+        self.made.append(node)
+        return node.outputs[0]
+
+    def constant(self, value: float | list[int]) -> "ir.Value":
+        """A float32 number, or an int64 vector."""
+        import numpy as np
+        import onnx_ir as ir
+
+        array = np.array(value, dtype=np.float32 if isinstance(value, float) else np.int64)
+        return self.add("Constant", value=ir.tensor(array))
+
+    def over_time(self, value: "ir.Value") -> "ir.Value":
+        """The mean of [1, channels, time] over time, its axis kept."""
+        if self._opset < AXES_ARE_AN_INPUT:
+            return self.add("ReduceMean", value, axes=[TIME], keepdims=1)
+        return self.add("ReduceMean", value, self.constant([TIME]), keepdims=1)
+
+    def column(self, value: "ir.Value") -> "ir.Value":
+        """As [1, channels, 1]."""
+        return self.add("Reshape", value, self.constant([1, -1, 1]))
+
+
 def _combine(
     graph: "ir.Graph",
     norm: Norm,
@@ -165,61 +202,51 @@ def _combine(
     """Replace a norm by one over its window and what came before; return the combined mean and variance.
 
     Of two parts with the weights s and 1 − s, means m and M and variances v and V: the mean is µ = s·m + (1 − s)·M,
-    the variance s·(v + (m − µ)²) + (1 − s)·(V + (M − µ)²). The adaptive scale and shift are applied in the same two
-    passes over the window as the norm.
+    the variance s·(v + (m − µ)²) + (1 − s)·(V + (M − µ)²).
     """
-    import numpy as np
     import onnx_ir as ir
 
-    made: list[ir.Node] = []
-
-    def add(kind: str, *inputs: "ir.Value", **attributes: object) -> "ir.Value":
-        node = ir.node(kind, inputs, attributes or None, name=f"{norm.name}/windowed-{len(made)}")  # type: ignore[arg-type]
-        node.outputs[0].name = f"{node.name}-output"
-        made.append(node)
-        return node.outputs[0]
-
-    def constant(array: "np.ndarray[tuple[int, ...], np.dtype[np.generic]]") -> "ir.Value":
-        return add("Constant", value=ir.tensor(array))
-
-    def over_time(value: "ir.Value") -> "ir.Value":
-        if opset < 18:
-            return add("ReduceMean", value, axes=[TIME], keepdims=1)
-        return add("ReduceMean", value, constant(np.array([TIME], dtype=np.int64)), keepdims=1)
+    make = _Maker(norm.name, opset=opset)
+    add = make.add
 
     def about(mean: "ir.Value", variance: "ir.Value", weight: "ir.Value") -> "ir.Value":
         off = add("Sub", mean, middle)
         return add("Mul", weight, add("Add", variance, add("Mul", off, off)))
 
     before_mean, before_variance = earlier
-    window_mean = over_time(norm.x)
+    window_mean = make.over_time(norm.x)
     centred = add("Sub", norm.x, window_mean)
-    window_variance = over_time(add("Mul", centred, centred))
+    window_variance = make.over_time(add("Mul", centred, centred))
     middle = add("Add", add("Mul", share, before_mean), add("Mul", rest, window_mean))
     variance = add("Add", about(window_mean, window_variance, rest), about(before_mean, before_variance, share))
-    deviation = add("Sqrt", add("Add", variance, constant(np.array(norm.epsilon, dtype=np.float32))))
-    column = constant(np.array([1, -1, 1], dtype=np.int64))
-    factor = add("Reciprocal", deviation)
-    offset = None
-    if norm.scale is not None and norm.shift is not None:
-        factor = add("Mul", factor, add("Reshape", norm.scale, column))
-        offset = add("Reshape", norm.shift, column)
-    adaptive = find_adaptive(norm)
-    old, place = norm.result, norm.result.producer()
-    if adaptive is not None:
-        scale = add("Reshape", adaptive.scale, column)
-        factor = add("Mul", factor, scale)
-        shift = add("Reshape", adaptive.shift, column)
-        offset = shift if offset is None else add("Add", add("Mul", offset, scale), shift)
-        old, place = adaptive.total.outputs[0], adaptive.total
-    moved = add("Mul", middle, factor)
-    offset = add("Neg", moved) if offset is None else add("Sub", offset, moved)
-    new = add("Add", add("Mul", norm.x, factor), offset)
-    graph.insert_before(place, made)  # type: ignore[arg-type]
+    new, old = _normalised(make, norm, middle, variance)
+    graph.insert_before(old.producer(), make.made)  # type: ignore[arg-type]
     old.replace_all_uses_with(new)
     for value in (middle, variance):
         value.type = ir.TensorType(ir.DataType.FLOAT)
     return middle, variance
+
+
+def _normalised(make: _Maker, norm: Norm, mean: "ir.Value", variance: "ir.Value") -> "tuple[ir.Value, ir.Value]":
+    """The norm with this mean and variance, and what it replaces: the norm, with its adaptive scale and shift if any.
+
+    All of it is one product and one sum, two passes over the window.
+    """
+    add = make.add
+    factor = add("Reciprocal", add("Sqrt", add("Add", variance, make.constant(norm.epsilon))))
+    offset = None
+    if norm.scale is not None and norm.shift is not None:
+        factor = add("Mul", factor, make.column(norm.scale))
+        offset = make.column(norm.shift)
+    adaptive = find_adaptive(norm)
+    if adaptive is not None:
+        scale, shift = make.column(adaptive.scale), make.column(adaptive.shift)
+        factor = add("Mul", factor, scale)
+        offset = shift if offset is None else add("Add", add("Mul", offset, scale), shift)
+    moved = add("Mul", mean, factor)
+    offset = add("Neg", moved) if offset is None else add("Sub", offset, moved)
+    new = add("Add", add("Mul", norm.x, factor), offset)
+    return new, norm.result if adaptive is None else adaptive.total.outputs[0]
 
 
 def _input(graph: "ir.Graph", name: str, shape: "list[int | str]") -> "ir.Value":

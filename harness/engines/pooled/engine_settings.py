@@ -1,0 +1,96 @@
+"""The options of the engine `kokoro-sentences`, parsed."""
+
+import os
+from dataclasses import dataclass, field, replace
+
+from harness.engines.option_values import read_switch
+from harness.engines.pooled.options import SENTENCES_OPTIONS
+from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
+from harness.engines.protocol import EngineOrder
+from harness.engines.speech import EngineRefusal
+
+MOST_SESSIONS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPlan:
+    """One session: the short name of its provider, and its intra-op threads (0: ONNX Runtime's default)."""
+
+    provider: str
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The parsed options. With 0 `cache_bytes` there is no cache."""
+
+    sessions: tuple[SessionPlan, ...]
+    warm_up: bool = False
+    cache_bytes: int = 0
+    cache_ttl_s: float = 3600.0
+    plan: Plan = field(default_factory=Plan)
+    otherwise: Plan | None = None
+    """The plan for a model that cannot be decoded in windows; None refuses it."""
+
+
+def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
+    """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
+    given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
+    left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
+    window, needed = _window(given.get("window", "0"))
+    rtf = _number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1)
+
+    def plan(window: float) -> Plan:
+        usual = FIRST_OF_WINDOWS if window else FIRST
+        return Plan(
+            first=round(_number("first", given.get("first", f"{usual}"), least=16, most=180)), rtf=rtf, window=window
+        )
+
+    settings = Settings(
+        sessions=_plans(given.get("sessions", "1"), order),
+        warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
+        cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
+        cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
+        plan=plan(window),
+        otherwise=None if needed else plan(0.0),
+    )
+    return settings, replace(order, session_options=left)
+
+
+def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
+    if text.isdecimal() and 1 <= int(text) <= MOST_SESSIONS:
+        count = int(text)
+        threads = order.threads if count == 1 else max(1, (order.threads or _usable_cpus()) // count)
+        return (SessionPlan(provider=order.provider, threads=threads),) * count
+    plans: list[SessionPlan] = []
+    for each in text.split("+"):
+        provider, _, count_text = each.partition(":")
+        if not provider or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
+            raise EngineRefusal(
+                f"option sessions takes {SENTENCES_OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}"
+            )
+        plans.append(SessionPlan(provider=provider, threads=int(count_text)))
+    return tuple(plans)
+
+
+def _usable_cpus() -> int:
+    """The CPUs that this process may run on; all of the machine's if the platform does not tell."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _number(name: str, text: str, *, least: float = 0, most: float = 1e9) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not least <= number <= most:
+        raise EngineRefusal(f"option {name} takes a number, {SENTENCES_OPTIONS[name]}; not {text!r}")
+    return number
+
+
+def _window(text: str) -> tuple[float, bool]:
+    """The seconds of a window, and whether a model that cannot be decoded so is refused."""
+    if text == "auto":
+        return WINDOW_S, False
+    return (0.0 if text == "0" else _number("window", text, least=0.5, most=5)), True
