@@ -156,10 +156,10 @@ def _less_split(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario |
     return least if least is not None and _cuts(least.arm) < _cuts(scenario.arm) else None
 
 
-def _cuts(arm: Arm) -> tuple[bool, float, float]:
-    """Orders arms by how much they split: a window splits, and a lower planned_rtf makes segments longer."""
+def _cuts(arm: Arm) -> tuple[float, bool, float]:
+    """Orders arms by how much they split: of the same `first`, windows split, and a lower planned_rtf splits less."""
     first, rtf, window = split_of(arm)
-    return window > 0, -first, rtf
+    return -first, window > 0, rtf
 
 
 def is_known_original(model: ModelVariant) -> bool:

@@ -16,8 +16,8 @@ from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, 
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
 from harness.core.records.speech import SpeechKind
 from harness.engines.declarations import declaration_of
-from harness.engines.pooled.options import wants_windows
 from harness.engines.pooled.windows.halves import halves_of
+from harness.engines.registry import own_options
 from harness.engines.speech import EngineRefusal
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.runtimes.build import declared, find_runtime
@@ -152,7 +152,7 @@ class ArtifactResolver:
         if arm.model is None:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
-        if wants_windows(arm.engine, dict(arm.session_options)):
+        if "window" in own_options(arm.engine) and dict(arm.session_options).get("window", "0") != "0":
             # Not in the first launch, whose load time it would be. The launch says why a model cannot be cut.
             with suppress(EngineRefusal):
                 files = self.files(arm.model.name)

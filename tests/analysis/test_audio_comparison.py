@@ -196,6 +196,15 @@ class TestSplit:
     def test_a_window_is_a_split_with_longer_first_segments(self) -> None:
         windows = Arm(engine="kokoro-sentences", session_options=(("window", "auto"),))
         assert split_of(windows) == (FIRST_OF_WINDOWS, Plan().rtf, WINDOW_S)
+        short, long = (Arm(engine="kokoro-sentences", session_options=(("first", each),)) for each in ("48", "180"))
+        model = FILE
+        alike = [
+            Scenario(arm=replace(each, model=model), mode=Mode.WHOLE, text_class="chars-60", voice="v")
+            for each in (short, windows, long)
+        ]
+        found = [counterpart_of(each, alike) for each in alike]
+        assert found == [alike[2], alike[2], None], "whole segments of 180 are the least split"
+        assert counterpart_of(alike[0], alike[:2]) == alike[1], "windows of 110 phonemes are split less than 48"
         refused = [("first", "48"), ("planned_rtf", "0.5"), ("window", "0")]
         assert split_of(windows, refused) == (48, 0.5, 0), "the model could not be decoded in windows"
 

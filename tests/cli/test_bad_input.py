@@ -255,7 +255,7 @@ class TestResults:
             [sys.executable, "-c", program, *arguments, "-k", "chars-12", "--budget", "10h"],
             cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
-        refused(found, "results.sqlite", "what was stored before is safe")
+        refused(found, "results.sqlite", "what was stored before is safe", code=3)
         (row,) = listed(here)
         assert row["status"] == "interrupted"
         assert 0 < int(str(row["blocks"])) < 400

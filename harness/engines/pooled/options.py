@@ -20,8 +20,3 @@ CLIENT_OPTIONS: Mapping[str, str] = {
 }
 """Of the client of `kokoro-server`."""
 SERVED_OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}
-
-
-def wants_windows(engine: str, options: Mapping[str, str]) -> bool:
-    """Whether an arm of this engine with these session options decodes segments in windows if its model can be cut."""
-    return engine in ("kokoro-sentences", "kokoro-server") and options.get("window", "0") != "0"
