@@ -61,10 +61,12 @@ def test_a_segment_in_windows_is_the_same_speech(serve: Served, speed: float) ->
     whole, _ = serve("--window", "0", "--first", "180")
     one, other = heard(windows, speed=speed), heard(whole, speed=speed)
     assert (jobs(windows) > 2, jobs(whole)) == (True, 1)
-    assert len(one) / len(other) == pytest.approx(1, abs=0.03)
-    # Trimmed by steps of 512 samples, and with noise that is drawn anew for each answer.
-    shifts = [np.corrcoef(one[256 + k :][:40_000], other[256 - k :][:40_000])[0, 1] for k in (-256, 0, 256)]
-    assert max(shifts) > 0.8
+    assert len(one) / len(other) == pytest.approx(1, abs=0.08), "all but what stands before the first phoneme"
+    part = one[10_000:40_000].astype(float)
+    size = len(other) + len(part)
+    place = int(np.fft.irfft(np.fft.rfft(other.astype(float), size) * np.conj(np.fft.rfft(part, size))).argmax())
+    # The source's noise is drawn anew for each answer.
+    assert np.corrcoef(part, other[place : place + len(part)])[0, 1] > 0.8
 
 
 def test_auto_is_the_default_and_whole_segments_are_an_option(serve: Served) -> None:

@@ -59,7 +59,7 @@ class KokoroSession:
             at = session.plan(speech, self._pace(), lambda: self._statistics(segment.style))
         audio, order.rest = session.window(at)
         _, (start, end) = trim(audio)
-        return audio[start if at.start == 0 else 0 : end if order.rest is None else len(audio)]
+        return audio[start if at.tail is None else 0 : end if order.rest is None else len(audio)]
 
     def _statistics(self, style: "NDArray[np.float32]") -> "Statistics":
         session: HalvesSession = self._kokoro.sess

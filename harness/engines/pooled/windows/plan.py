@@ -1,5 +1,6 @@
 """Where the speech of a segment is cut into windows, and how their sound is joined. Pure."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ CONTEXT = 6
 """Frames that are decoded on either side of a window and not played: the decoder's convolutions reach about so far."""
 FADE = 240
 """Samples over which two windows are cross-faded, half of them on either side of the cut: 10 ms."""
+SOUND_BEFORE = 4
+"""Frames of the first token that are decoded: 0.1 s."""
 SHORTEST = 40
 """The fewest frames that are left for a last window: a second of little but silence says nothing of the loudness."""
 LONGEST = 400
@@ -40,11 +43,27 @@ class Pace:
 
         A window of w frames is decoded with its context, in rtf·(w + 2·CONTEXT), while w frames are played.
         """
-        return max(self.first, round(3 * CONTEXT * self.rtf / max(0.05, 1 - self.rtf)))
+        return max(self.first, math.ceil(2 * CONTEXT * self.rtf / max(0.05, 1 - self.rtf)))
 
 
-def window_ends(pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pace: Pace) -> Iterator[int]:
+def leading_silence(text: "NDArray[np.float32]") -> int:
+    """The frames in front that need no decoding, from the encoded text [1, channels, frames].
+
+    Each token's column is repeated for as many frames as it lasts. The first token is no phoneme; the beginning of the
+    first sound may lie in its last frames.
+    """
+    import numpy as np
+
+    other = np.flatnonzero((text[0] != text[0, :, :1]).any(axis=0))
+    return max(0, int(other[0]) - SOUND_BEFORE) if len(other) else 0
+
+
+def window_ends(
+    pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pace: Pace, *, begin: int = 0
+) -> Iterator[int]:
     """The frames at which windows end, from the curves with two points for each frame; the last is the speech's end.
+
+    The first window begins at the frame `begin`.
 
     Cuts lie where little sounds: at the lowest energy of the last part of a window, in a voiceless place if there is
     one, where two windows that differ a little in phase and timbre can be joined unheard.
@@ -55,7 +74,7 @@ def window_ends(pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pac
     voiced = pitch.reshape(-1)[: 2 * frames].reshape(frames, 2).max(axis=1) > VOICED_HZ
     loud = energy.reshape(-1)[: 2 * frames].reshape(frames, 2).mean(axis=1)
     cost = loud[:-1] + loud[1:] + _VOICED_COST * (voiced[:-1] | voiced[1:])
-    start = 0
+    start = begin
     decoded = 0.0
     limit = pace.begin()
     while start < frames:
@@ -66,9 +85,9 @@ def window_ends(pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pac
             least = min(start + round(SLACK * limit), last)
             end = least + int(np.argmin(cost[least - 1 : last]))
         yield end
-        decoded += end - start + 2 * CONTEXT if start else 0
+        decoded += end - start + 2 * CONTEXT if start > begin else 0
         start = end
-        limit = max(SHORTEST, min(LONGEST, int(start / pace.rtf - decoded) - 2 * CONTEXT))
+        limit = max(SHORTEST, min(LONGEST, int((start - begin) / pace.rtf - decoded) - 2 * CONTEXT))
 
 
 def joined(earlier: "NDArray[np.float32] | None", window: "NDArray[np.float32]") -> "NDArray[np.float32]":

@@ -15,7 +15,7 @@ from harness.engines.pooled.windows.cut import (
     mean_input,
     variance_input,
 )
-from harness.engines.pooled.windows.plan import CONTEXT, FADE, FRAME, Pace, joined, window_ends
+from harness.engines.pooled.windows.plan import CONTEXT, FADE, FRAME, Pace, joined, leading_silence, window_ends
 from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
@@ -108,22 +108,24 @@ class HalvesSession:
 
     def plan(self, speech: Speech, pace: Pace, prior: "Callable[[], Statistics]") -> Progress:
         """The windows of the speech, with the statistics of its voice to begin with if there is more than one."""
-        ends = tuple(window_ends(speech.features[PITCH], speech.features[ENERGY], pace))
+        start = leading_silence(speech.features[TEXT])
+        ends = tuple(window_ends(speech.features[PITCH], speech.features[ENERGY], pace, begin=start))
         return Progress(
-            speech=speech, ends=ends, start=0, statistics=prior() if len(ends) > 1 else (), weight=PRIOR_FRAMES
+            speech=speech, ends=ends, start=start, statistics=prior() if len(ends) > 1 else (), weight=PRIOR_FRAMES
         )
 
     def window(self, at: Progress) -> "tuple[NDArray[np.float32], Progress | None]":
         """The sound of the next window, float32 (samples,), and what the one after it needs; None after the last."""
         end, *ends = at.ends
-        if not at.start and not ends:
+        is_first = at.tail is None
+        if is_first and not ends:
             # The model's own sound: there is nothing that it has to be joined to.
             return self._decode(at.speech, 0, end, None, 0.0)[0], None
         frames = at.speech.frames
         low, high = max(0, at.start - CONTEXT), min(frames, end + CONTEXT)
         share = at.weight / (at.weight + high - low)
         sound, statistics = self._decode(at.speech, low, high, at.statistics, share)
-        first = (at.start - low) * FRAME - (FADE // 2 if at.start else 0)
+        first = (at.start - low) * FRAME - (0 if is_first else FADE // 2)
         last = (end - low) * FRAME + (FADE // 2 if ends else 0)
         audio = joined(at.tail, sound[first:last])
         if not ends:

@@ -86,8 +86,8 @@ class TestWindows:
             parts.append(part)
         assert len(parts) == len(at.ends)
         sound = np.concatenate(parts)
-        assert len(sound) == len(whole)
-        assert np.corrcoef(sound, whole)[0, 1] > 0.95
+        assert len(sound) == len(whole) - at.start * FRAME
+        assert np.corrcoef(sound, whole[at.start * FRAME :])[0, 1] > 0.95
 
     def test_speech_of_one_window_is_the_models_own(self, session: HalvesSession) -> None:
         short = session.begin(session.feeds([0, 50, 60, 0], STYLE, 1.0))

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.engines.pooled.windows.plan import CONTEXT, FADE, LONGEST, SHORTEST, Pace, joined, window_ends
+from harness.engines.pooled.windows.plan import (
+    CONTEXT,
+    FADE,
+    LONGEST,
+    SHORTEST,
+    Pace,
+    joined,
+    leading_silence,
+    window_ends,
+)
 
 RTF = st.sampled_from((0.2, 0.3, 0.4, 0.6, 0.8))
 
@@ -42,8 +51,22 @@ def test_on_a_machine_as_fast_as_planned_no_window_is_late_by_more_than_a_word(
     assert late <= 0.3 * SHORTEST, "only a last window is longer than planned, to leave no scrap"
 
 
+@given(begin=st.integers(0, 30))
+def test_the_frames_in_front_belong_to_no_window(begin: int) -> None:
+    pitch, energy = curves(400)
+    cut = [end - begin for end in window_ends(pitch, energy, Pace(first=28, rtf=0.4), begin=begin)]
+    assert cut == list(window_ends(pitch[:, 2 * begin :], energy[:, 2 * begin :], Pace(first=28, rtf=0.4)))
+
+
+@pytest.mark.parametrize(("frames", "left"), [(12, 8), (3, 0)])
+def test_the_silence_in_front_lasts_as_long_as_the_first_token_but_for_its_end(frames: int, left: int) -> None:
+    tokens = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float32)
+    assert leading_silence(np.repeat(tokens, [frames, 5, 9, 4], axis=2)) == left
+    assert leading_silence(np.ones((1, 5, 30), dtype=np.float32)) == 0
+
+
 def test_a_slow_machine_begins_later() -> None:
-    begin = [Pace(first=28, rtf=rtf).begin() for rtf in (0.2, 0.6, 0.8, 0.85, 1.0)]
+    begin = [Pace(first=28, rtf=rtf).begin() for rtf in (0.2, 0.6, 0.75, 0.85, 1.0)]
     assert begin[:2] == [28, 28]
     assert begin[2:] == sorted(begin[2:])
     assert begin[2] > 28
