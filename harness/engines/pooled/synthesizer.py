@@ -24,7 +24,7 @@ from harness.engines.pooled.router import CostModel
 from harness.engines.pooled.segment_request import SegmentRequest
 from harness.engines.pooled.splitter import PAUSE_CLAUSE_S, PAUSE_SENTENCE_S, Plan, split_phonemes
 from harness.engines.pooled.windows.chain import WindowChain, WindowOrder
-from harness.engines.pooled.windows.plan import FRAMES_PER_S, Pace
+from harness.engines.pooled.windows.plan import FRAMES_PER_S, WINDOWS_SHARE, Pace
 from harness.engines.protocol import Stages
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
@@ -270,7 +270,7 @@ class Synthesizer:
         self.pool.close()
 
     def _pace(self) -> Pace:
-        return Pace(first=round(self.plan.window * FRAMES_PER_S), rtf=self.plan.rtf)
+        return Pace(first=round(self.plan.window * FRAMES_PER_S), rtf=WINDOWS_SHARE * self.plan.rtf)
 
     def _learn(self, order: SegmentRequest, done: "Future[NDArray[np.float32]]") -> None:
         if not done.cancelled() and done.exception() is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FRAMES_PER_S = 40
 FRAME = 600
 """Samples of a frame of features, at 24 kHz."""
-CONTEXT = 6
+CONTEXT = 4
 """Frames that are decoded on either side of a window and not played: the decoder's convolutions reach about so far."""
 FADE = 240
 """Samples over which two windows are cross-faded, half of them on either side of the cut: 10 ms."""
@@ -21,6 +21,11 @@ SOUND_BEFORE = 4
 SHORTEST = 40
 """The fewest frames that are left for a last window: a second of little but silence says nothing of the loudness."""
 LONGEST = 400
+WINDOWS_SHARE = 0.85
+"""The real-time factor of windows, without their context, beside that of the shortest segments, which is planned for.
+
+The rest of what a short segment costs is of a fixed size, as a window's context is, which is counted by itself.
+"""
 SLACK = 0.75
 """A window may end anywhere in the last part of what is planned for it, from this share on."""
 VOICED_HZ = 10.0
@@ -32,7 +37,7 @@ _VOICED_COST = 3.0
 class Pace:
     """How windows grow: `first` frames to begin with, then as many as are decoded while those before are played.
 
-    `rtf` is the real-time factor that is planned for.
+    `rtf` is the real-time factor that is planned for, without the windows' context.
     """
 
     first: int

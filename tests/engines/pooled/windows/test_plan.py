@@ -66,7 +66,7 @@ def test_the_silence_in_front_lasts_as_long_as_the_first_token_but_for_its_end(f
 
 
 def test_a_slow_machine_begins_later() -> None:
-    begin = [Pace(first=28, rtf=rtf).begin() for rtf in (0.2, 0.6, 0.75, 0.85, 1.0)]
+    begin = [Pace(first=28, rtf=rtf).begin() for rtf in (0.2, 0.6, 0.8, 0.9, 1.0)]
     assert begin[:2] == [28, 28]
     assert begin[2:] == sorted(begin[2:])
     assert begin[2] > 28
