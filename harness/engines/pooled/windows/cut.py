@@ -1,7 +1,5 @@
 """Cuts Kokoro's graph in two: from tokens to features of the speech, and from features to sound.
 
-    python -m harness.engines.pooled.windows.cut MODEL FEATURES SOUND
-
 The first half ends where the decoder begins. It computes durations, pitch and energy, and the spectrum of the harmonic
 source, whose phase is a sum over the whole speech: a tenth of the work. The second half is local in time but for its
 instance norms, which take the mean and the variance of each channel over all of it. Here each norm combines those of
@@ -11,7 +9,6 @@ a window's samples are the whole's (27 dB and more below them is the difference)
 the window, the second half computes what the model computes.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +47,8 @@ def cut(source: Path, features: Path, sound: Path) -> None:
     import onnx_ir as ir
 
     model = ir.load(source)
+    if any(each.dtype == ir.DataType.FLOAT16 for each in model.graph.initializers.values()):
+        raise NotCut("it computes in 16-bit floats, and the statistics of its norms are passed on in 32 bits")
     places = _places(model.graph)
     audio = model.graph.outputs[0]
     for name, value in zip(FEATURES, places, strict=True):
@@ -255,15 +254,3 @@ def _input(graph: "ir.Graph", name: str, shape: "list[int | str]") -> "ir.Value"
     value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shape))
     graph.inputs.append(value)
     return value
-
-
-def main() -> None:
-    """Cut the model of the first argument into the files of the others; end with 1 and the reason if that fails."""
-    try:
-        cut(*map(Path, sys.argv[1:4]))
-    except NotCut as refusal:
-        sys.exit(f"{refusal}")
-
-
-if __name__ == "__main__":
-    main()

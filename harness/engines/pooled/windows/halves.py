@@ -51,7 +51,7 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
 def _cut(model: Path, features: Path, sound: Path) -> None:
     # Loading the graph takes several times its size, which would count as this process's peak memory.
     arguments = [str(model), str(features), str(sound)]
-    line = command(sys.executable, _PACKAGE, "harness.engines.pooled.windows.cut", arguments)
+    line = command(sys.executable, _PACKAGE, "harness.engines.pooled.windows.make", arguments)
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=CUT_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired as error:

@@ -80,7 +80,8 @@ class TestWindows:
         at = session.plan(speech, Pace(first=28, rtf=0.4), lambda: statistics)
         assert len(at.ends) > 2
         parts = []
-        left = at
+        part, left = session.window(at)
+        parts.append(part)
         while left is not None:
             part, left = session.window(left)
             parts.append(part)
@@ -133,6 +134,22 @@ class TestKeeping:
             EngineRefusal, match="cannot be decoded in windows: it has no harmonic source of a known form"
         ):
             halves_of(path, "another")
+
+    def test_a_graph_in_16_bits_is_refused(self, small_replica: ModelFiles, tmp_path: Path) -> None:
+        model = onnx.load(small_replica.model_path)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, dtype=np.float16), "half"))
+        onnx.save(model, tmp_path / "fp16.onnx")
+        with pytest.raises(EngineRefusal, match="cannot be decoded in windows: it computes in 16-bit floats"):
+            halves_of(tmp_path / "fp16.onnx", "16 bits")
+
+    def test_halves_that_do_not_run_are_refused(self, small_replica: ModelFiles, tmp_path: Path) -> None:
+        model = onnx.load(small_replica.model_path)
+        for node in model.graph.node:
+            if node.op_type == "Atan":
+                node.domain = "nowhere"
+        onnx.save(model, tmp_path / "unknown.onnx")
+        with pytest.raises(EngineRefusal, match="cannot be decoded in windows: its halves do not run"):
+            halves_of(tmp_path / "unknown.onnx", "unknown")
 
     def test_the_statistics_of_a_voice_outlast_the_process(self, tmp_path: Path) -> None:
         folder = tmp_path / "voices"
