@@ -119,8 +119,7 @@ class Texts:
         """The segments of a text with their pauses, as the engine joins them."""
         text, voice = self.asked[number]
         synthesizer = Synthesizer(
-            [("cpu", self._kokoro)], made_by="", cache_bytes=0, cache_ttl_s=0, clock=CLOCK,
-            stages=NoStages(CLOCK), plan=Plan(first=first),
+            [("cpu", self._kokoro)], clock=CLOCK, stages=NoStages(CLOCK), plan=Plan(first=first),
         )  # fmt: skip
         try:
             answer = synthesizer.synthesise(SpeechRequest(text=text, voice=voice))

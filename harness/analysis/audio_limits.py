@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.core.records.scenario import DEQUANTISED, original_digest, original_of, reference_of, same_request
-from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
+from harness.engines.pooled.engine_settings import plan_of
 from harness.engines.registry import own_options
 
 if TYPE_CHECKING:
@@ -91,11 +91,8 @@ def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> Split:
     known = dict(reported)
     if "first" not in known and "first" not in own_options(arm.engine):
         return WHOLE
-    given = {**dict(arm.session_options), **known}
-    window = given.get("window", "0")
-    seconds = WINDOW_S if window == "auto" else float(window)
-    usual = FIRST_OF_WINDOWS if seconds else FIRST
-    return float(given.get("first", usual)), float(given.get("planned_rtf", Plan().rtf)), seconds
+    plan = plan_of({**dict(arm.session_options), **known})
+    return plan.first, plan.rtf, plan.window
 
 
 def counterpart_of(

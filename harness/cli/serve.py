@@ -7,6 +7,7 @@ import click
 
 from harness.cli.options import FiniteRange, configured
 from harness.core.errors import ModelError, UsageError
+from harness.engines.pooled.engine_settings import AUTO
 from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.plan.config import Config
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from harness.server.reference.service import Service
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-AUTO = "auto"
 
 
 class NumberOrAuto(FiniteRange):

@@ -91,6 +91,18 @@ class Terms:
     launch_policy: LaunchPolicy = ALL_LAUNCHES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuelBudget:
+    """What a duel may take: `s` seconds, which are `share` of the user's budget; advice names the whole.
+
+    `profiled`: whether a part of it is kept to profile what changed.
+    """
+
+    s: float
+    share: float = 1.0
+    profiled: bool = False
+
+
 class DuelAnalysis:
     """Analyses a duel after each block and at its end. The analyses of its stopping rule share one error rate.
 
@@ -102,27 +114,21 @@ class DuelAnalysis:
         self,
         *,
         effect: float,
-        budget_s: float,
+        budget: DuelBudget,
         terms: Terms,
         otherwise: Terms | None = None,
         tolerance: Callable[[str, str], float] | None = None,
         other_scenarios: int = 0,
-        profiled: bool = False,
-        budget_share: float = 1.0,
     ) -> None:
         """The policy of `terms` also states what the run as a whole requires (`--require`).
 
         `tolerance` replaces that of `effect`: (scenario id, metric) → ratio. `other_scenarios` is the number of
-        scenarios outside the duel whose metrics are decided together with its own. `profiled`: whether a part of the
-        budget is kept to profile what changed. `budget_share` is the share of the user's budget that `budget_s` is:
-        advice names the whole.
+        scenarios outside the duel whose metrics are decided together with its own.
         """
         self.policy = terms.policy
         self._tolerance = tolerance or (lambda _scenario_id, _metric: tolerance_for(effect))
         self._other_scenarios = other_scenarios
-        self._budget_s = budget_s
-        self._budget_share = budget_share
-        self._profiled = profiled
+        self._budget = budget
         self._terms = terms
         self._otherwise = otherwise or self._terms
         self._rules: dict[bool, StoppingRule] = {}
@@ -199,11 +205,11 @@ class DuelAnalysis:
     def _rule(self, data: RunData) -> StoppingRule | None:
         """The stopping rule for the counted blocks `data`, with the last analysis that leaves time for profiles."""
         rule, kept_s = self._rules.get(data.in_slices), self._kept_s(data)
-        return replace(rule, last_chance=blocks_before(data, self._budget_s - kept_s)) if rule and kept_s else rule
+        return replace(rule, last_chance=blocks_before(data, self._budget.s - kept_s)) if rule and kept_s else rule
 
     def _kept_s(self, data: RunData) -> float:
         """Seconds of the budget that are kept for profiles."""
-        return reserved_s(data, self._budget_s) if self._profiled and data.blocks else 0.0
+        return reserved_s(data, self._budget.s) if self._budget.profiled and data.blocks else 0.0
 
     def policy_for(self, data: RunData) -> Policy:
         """The policy of the terms by which the counted blocks were measured."""
@@ -267,7 +273,7 @@ class DuelAnalysis:
             return None
         last = data.blocks[-1]
         taken_s = last.started_at + last.wall_ns / 1e9 - data.run.started_at
-        return (self._budget_s if taken_s > self._budget_s / 2 else taken_s) / pairs / self._budget_share
+        return (self._budget.s if taken_s > self._budget.s / 2 else taken_s) / pairs / self._budget.share
 
     def _with_suspects(self, verdict: Verdict, data: RunData) -> Verdict:
         if verdict.kind not in CHANGED:
@@ -285,7 +291,7 @@ class DuelAnalysis:
         first = data.blocks[0]
         overhead_s = max(0.0, first.started_at - data.run.started_at)
         needed_s = self._terms_of(data).launches * overhead_s + EARLIEST_BLOCKS * first.wall_ns / 1e9
-        duel_s, budget_s = (max(10, math.ceil(each / 10) * 10) for each in (needed_s, needed_s / self._budget_share))
+        duel_s, budget_s = (max(10, math.ceil(each / 10) * 10) for each in (needed_s, needed_s / self._budget.share))
         advice = f"{EARLIEST_BLOCKS} pairs take about {duel_s} s here: `--budget {budget_s}s` or more"
         return replace(verdict, advice=advice)
 
@@ -293,7 +299,7 @@ class DuelAnalysis:
         """The number of launches that are wanted and fit the budget, by the first launch and block."""
         first, terms = data.blocks[0], self._terms_of(data)
         return launches_within(
-            self._budget_s,
+            self._budget.s,
             wanted=terms.launches,
             launch_policy=terms.launch_policy,
             launch_s=max(0.0, first.started_at - data.run.started_at),
@@ -306,7 +312,7 @@ class DuelAnalysis:
         block_s = data.blocks[0].wall_ns / 1e9
         terms, launches = self._terms_of(data), self._planned_launches(data)
         later = LATER_LAUNCH if terms.launch_policy.slice_s else 1.0
-        left_s = self._budget_s - (1 + later * (launches - 1)) * overhead_s
+        left_s = self._budget.s - (1 + later * (launches - 1)) * overhead_s
         affordable = max(1, blocks_in(left_s, seconds_per_block=block_s)) if left_s > 0 else 1
         return affordable if terms.blocks is None else min(affordable, launches * terms.blocks)
 

@@ -14,7 +14,7 @@ from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.plan.matrix import Plan
 from harness.plan.patterns import of_scenario
-from harness.runner.duel import DuelAnalysis, DuelArms
+from harness.runner.duel import DuelAnalysis, DuelArms, DuelBudget
 from harness.runner.duel_terms import both_terms, launches_known_here, why_whole, with_duel_defaults
 from harness.runner.measurement import Session
 from harness.runner.placement import verify_placement
@@ -104,13 +104,12 @@ def pair_run(
     names = {replace(each, arm=sides.candidate).id: each.id for each in scenarios}
     analysis = DuelAnalysis(
         effect=EFFECT,
-        budget_s=budget_s,
+        budget=DuelBudget(s=budget_s, profiled=profiled),
         terms=terms,
         otherwise=otherwise,
         # A pattern of the user's may name an arm, and those of the duel have other ids.
         tolerance=lambda scenario_id, metric: tolerance_of(config, names[scenario_id], metric),
         other_scenarios=other_scenarios,
-        profiled=profiled,
     )
     return PairRun(
         unit=unit,

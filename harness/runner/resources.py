@@ -16,6 +16,7 @@ from harness.core.records.environment import SCRIPTED_KEY, Conditions, Machine, 
 from harness.core.records.scenario import DEQUANTISED, Arm, ModelVariant
 from harness.core.records.speech import SpeechKind
 from harness.engines.declarations import declaration_of
+from harness.engines.pooled.engine_settings import plan_of
 from harness.engines.pooled.windows.halves import halves_of
 from harness.engines.registry import own_options
 from harness.engines.speech import EngineRefusal
@@ -152,11 +153,12 @@ class ArtifactResolver:
         if arm.model is None:
             return arm
         label = arm.model.name if arm.model.name in self._given else label_of(arm.model.name)
-        if "window" in own_options(arm.engine) and dict(arm.session_options).get("window", "0") != "0":
+        if "window" in own_options(arm.engine):
             # Not in the first launch, whose load time it would be. The launch says why a model cannot be cut.
             with suppress(EngineRefusal):
-                files = self.files(arm.model.name)
-                halves_of(files.model_path, files.variant.sha256)
+                if plan_of(dict(arm.session_options)).window:
+                    files = self.files(arm.model.name)
+                    halves_of(files.model_path, files.variant.sha256)
         return replace(arm, model=replace(self.files(arm.model.name).variant, name=label))
 
     def voices(self, arm: Arm) -> Sequence[str] | None:

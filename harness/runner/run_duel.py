@@ -38,7 +38,7 @@ def run_duel(
 
     from harness.core.records.scenario import Mode
     from harness.runner.calibration import KnownLaunches
-    from harness.runner.duel import DuelAnalysis, duel_scenarios
+    from harness.runner.duel import DuelAnalysis, DuelBudget, duel_scenarios
     from harness.runner.duel_causes import explain_changes
     from harness.runner.progress import measure_live
     from harness.runner.replay_preparation import clock_time
@@ -52,11 +52,11 @@ def run_duel(
     profiled = part_of_s is None and not quiet
     analysis = DuelAnalysis(
         effect=effect,
-        budget_s=config["budget"],
+        budget=DuelBudget(
+            s=config["budget"], share=config["budget"] / part_of_s if part_of_s else 1.0, profiled=profiled
+        ),
         terms=terms,
         otherwise=otherwise,
-        profiled=profiled,
-        budget_share=config["budget"] / part_of_s if part_of_s else 1.0,
     )
     scenarios = duel_scenarios(
         sides,

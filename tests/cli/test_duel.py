@@ -25,7 +25,7 @@ from harness.plan.config import Config, load_config
 from harness.plan.matrix import LaunchPolicy
 from harness.runner import run
 from harness.runner.calibration import KnownLaunches, LaunchEffect, trial_of
-from harness.runner.duel import DuelAnalysis, DuelArms, Terms, duel_scenarios
+from harness.runner.duel import DuelAnalysis, DuelArms, DuelBudget, Terms, duel_scenarios
 from harness.runner.duel_causes import explain_changes, pairs_of
 from harness.runner.duel_terms import why_whole
 from harness.runner.resources import prepare_resources
@@ -181,7 +181,7 @@ def test_a_decided_duel_ends_before_its_budget(faster: Finished) -> None:
 
 
 def test_a_duel_is_not_stopped_between_its_looks(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
+    analysis = DuelAnalysis(effect=0.05, budget=DuelBudget(s=60), terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     said = {
         blocks: analysis.enough(replace(data, blocks=data.blocks[:blocks])) for blocks in range(1, len(data.blocks))
@@ -226,7 +226,7 @@ class TestADuelThatTurnsOutNotToSuitSlices:
     def test_the_note_says_why_and_what_does_not_count(self, faster: Finished) -> None:
         analysis = DuelAnalysis(
             effect=0.05,
-            budget_s=60,
+            budget=DuelBudget(s=60),
             terms=Terms(launches=4, policy=Policy(), launch_policy=LaunchPolicy(slice_s=0.025)),
         )
         count = len(faster.data.blocks)
@@ -247,7 +247,7 @@ class TestADuelThatTurnsOutNotToSuitSlices:
         """Launches in slices are presumed to scatter by so much here that nothing could be found."""
         analysis = DuelAnalysis(
             effect=0.05,
-            budget_s=60,
+            budget=DuelBudget(s=60),
             terms=Terms(launches=16, policy=Policy(launch_sd=1.0), launch_policy=LaunchPolicy(slice_s=0.025)),
             otherwise=Terms(launches=4, policy=Policy()),
         )
@@ -261,10 +261,10 @@ class TestADuelThatTurnsOutNotToSuitSlices:
     def test_it_ends_by_what_counts(self, faster: Finished) -> None:
         """As a duel would that had asked for no slices; without a block that counts there is nothing to look at."""
         whole = Terms(launches=4, policy=Policy(), launch_policy=LaunchPolicy(launching=0.5, fewest_blocks=4))
-        plain = DuelAnalysis(effect=0.05, budget_s=60, terms=whole)
+        plain = DuelAnalysis(effect=0.05, budget=DuelBudget(s=60), terms=whole)
         analysis = DuelAnalysis(
             effect=0.05,
-            budget_s=60,
+            budget=DuelBudget(s=60),
             terms=Terms(launches=16, policy=Policy(), launch_policy=LaunchPolicy(slice_s=0.025)),
             otherwise=whole,
         )
@@ -296,7 +296,7 @@ def test_figures_in_slices_are_no_baseline(faster: Finished) -> None:
 def planned(data: RunData, launch_policy: LaunchPolicy) -> int:
     """The blocks after which a duel of a minute is ended by its plan."""
     analysis = DuelAnalysis(
-        effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy(), launch_policy=launch_policy)
+        effect=0.05, budget=DuelBudget(s=60), terms=Terms(launches=4, policy=Policy(), launch_policy=launch_policy)
     )
     many = data.blocks * 40
     ends = (
@@ -394,7 +394,7 @@ class TestALostSide:
     def test_it_ends_after_the_first_block_and_fails_with_the_reason(
         self, faster: Finished, number: int, side: str
     ) -> None:
-        analysis = DuelAnalysis(effect=0.05, budget_s=60, terms=Terms(launches=4, policy=Policy()))
+        analysis = DuelAnalysis(effect=0.05, budget=DuelBudget(s=60), terms=Terms(launches=4, policy=Policy()))
         data = self.lost(faster, number)
         reason = f"{side} was lost: provider 'rocm' is not in this build"
         assert analysis.enough(data) == f"a duel needs both arms: {reason}"
@@ -419,7 +419,7 @@ class TestALostSide:
 
 
 def test_too_small_a_budget_says_which_would_do(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=1, terms=Terms(launches=4, policy=Policy()))
+    analysis = DuelAnalysis(effect=0.05, budget=DuelBudget(s=1), terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     block = replace(data.blocks[0], started_at=data.run.started_at + 3.0, wall_ns=2_000_000_000)
     first = [each for each in data.repetitions if each.block <= block.block and each.launch == block.launch]
@@ -455,7 +455,7 @@ def test_a_duel_of_several_texts_names_the_text_of_each_verdict(here: Command) -
 
 
 def test_a_value_of_a_launch_is_not_promised_by_a_longer_budget(faster: Finished) -> None:
-    analysis = DuelAnalysis(effect=0.05, budget_s=100, terms=Terms(launches=4, policy=Policy()))
+    analysis = DuelAnalysis(effect=0.05, budget=DuelBudget(s=100), terms=Terms(launches=4, policy=Policy()))
     data = faster.data
     block = replace(data.blocks[0], launch=0)
     blocks = tuple(replace(block, block=number) for number in range(6))

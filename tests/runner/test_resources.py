@@ -105,3 +105,19 @@ def test_no_space_for_a_variant_is_a_reason_in_the_table_and_the_original_is_mea
     (refused,) = [each for each in finished.data.launches if not each.outcome.valid]
     assert refused.outcome.kind is OutcomeKind.REFUSED
     assert finished.code is ExitCode.MEASUREMENT
+
+
+def test_a_model_is_cut_for_windows_before_the_first_launch(model_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(model_cache))
+    shutil.rmtree(model_cache / "windows", ignore_errors=True)
+    config = load_config({"engine": "kokoro-sentences", "model": ("replica-small",)}, environment={})
+    resources = prepare_resources(config, report=lambda _message: None)
+    plain = replace(arm("replica-small"), engine="kokoro-sentences")
+    resources.resolve(plain)
+    resources.resolve(replace(plain, session_options=(("window", "0.1"),)))  # which the launch refuses
+    assert not (model_cache / "windows").exists()
+    resolved = resources.resolve(replace(plain, session_options=(("window", "0.7"),)))
+    assert resolved.model is not None
+    (folder,) = (model_cache / "windows").iterdir()
+    assert folder.name.startswith(resolved.model.sha256[:32])
+    assert {each.name for each in folder.iterdir()} >= {"features.onnx", "sound.onnx"}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from harness.core.clock import SystemClock
 from harness.core.records.repetition import EngineFacts
+from harness.engines.pooled.cache import CacheSettings
 from harness.engines.pooled.engine import Opened
 from harness.engines.pooled.synthesizer import Synthesizer
 from harness.engines.protocol import Stages
@@ -92,11 +93,9 @@ def synthesizer_of() -> Iterator[MakeSynthesizer]:
         made.append(
             Synthesizer(
                 sessions,
-                made_by="tones",
-                cache_bytes=cache_bytes,
-                cache_ttl_s=3600.0,
                 clock=clock,
                 stages=Stages(clock),
+                cache=CacheSettings(limit=cache_bytes, made_by="tones"),
             )
         )
         return made[-1]

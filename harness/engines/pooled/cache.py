@@ -18,6 +18,15 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """`limit` in bytes, 0 for no cache. `made_by` is a digest of all that made the values, a part of their keys."""
+
+    limit: int = 0
+    ttl_s: float = 3600.0
+    made_by: str = ""
+
+
 class Source(StrEnum):
     """Where a value came from."""
 

@@ -22,6 +22,7 @@ from harness.engines.kokoro.engine import (
     try_language,
 )
 from harness.engines.kokoro.session import StampedSession, open_session, run_options
+from harness.engines.pooled.cache import CacheSettings
 from harness.engines.pooled.engine_settings import SessionPlan, Settings, read_settings
 from harness.engines.pooled.synthesizer import Synthesizer, check_package
 from harness.engines.pooled.windows.halves import Priors, halves_of
@@ -153,11 +154,13 @@ def open_synthesizer(
     facts = _facts(order, settings, kokoros, names)
     synthesizer = Synthesizer(
         list(zip(names, kokoros, strict=True)),
-        made_by=_fingerprint(order, facts, model_digest=digest) if settings.cache_bytes else "",
-        cache_bytes=settings.cache_bytes,
-        cache_ttl_s=settings.cache_ttl_s,
         clock=clock,
         stages=stages,
+        cache=CacheSettings(
+            limit=settings.cache_bytes,
+            ttl_s=settings.cache_ttl_s,
+            made_by=_fingerprint(order, facts, model_digest=digest) if settings.cache_bytes else "",
+        ),
         plan=settings.plan,
         priors=priors,
     )

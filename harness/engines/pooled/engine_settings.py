@@ -1,6 +1,7 @@
 """The options of the engine `kokoro-sentences`, parsed."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.engines.option_values import read_switch
@@ -10,6 +11,8 @@ from harness.engines.protocol import EngineOrder
 from harness.engines.speech import EngineRefusal
 
 MOST_SESSIONS = 64
+AUTO = "auto"
+"""A window of `WINDOW_S` if the model can be decoded so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,24 +40,27 @@ def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
     """The options of this engine, and the order with the remaining options. EngineRefusal for an invalid value."""
     given = {name: value for name, value in order.session_options.items() if name in SENTENCES_OPTIONS}
     left = {name: value for name, value in order.session_options.items() if name not in SENTENCES_OPTIONS}
-    window, needed = _window(given.get("window", "0"))
-    rtf = _number("planned_rtf", given.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1)
-
-    def plan(window: float) -> Plan:
-        usual = FIRST_OF_WINDOWS if window else FIRST
-        return Plan(
-            first=round(_number("first", given.get("first", f"{usual}"), least=16, most=180)), rtf=rtf, window=window
-        )
-
     settings = Settings(
         sessions=_plans(given.get("sessions", "1"), order),
         warm_up=read_switch("option warm_up", given.get("warm_up", "off")),
         cache_bytes=round(_number("cache", given.get("cache", "0")) * 2**20),
         cache_ttl_s=_number("cache_ttl", given.get("cache_ttl", "3600")),
-        plan=plan(window),
-        otherwise=None if needed else plan(0.0),
+        plan=plan_of(given),
+        otherwise=plan_of({**given, "window": "0"}) if given.get("window") == AUTO else None,
     )
     return settings, replace(order, session_options=left)
+
+
+def plan_of(options: Mapping[str, str]) -> Plan:
+    """How an arm with these options splits texts, others among them; a `window` of `auto` is taken for possible."""
+    text = options.get("window", "0")
+    window = WINDOW_S if text == AUTO else 0.0 if text == "0" else _number("window", text, least=0.5, most=5)
+    usual = FIRST_OF_WINDOWS if window else FIRST
+    return Plan(
+        first=round(_number("first", options.get("first", f"{usual}"), least=16, most=180)),
+        rtf=_number("planned_rtf", options.get("planned_rtf", f"{Plan().rtf}"), least=0.2, most=1),
+        window=window,
+    )
 
 
 def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
@@ -87,10 +93,3 @@ def _number(name: str, text: str, *, least: float = 0, most: float = 1e9) -> flo
     if not least <= number <= most:
         raise EngineRefusal(f"option {name} takes a number, {SENTENCES_OPTIONS[name]}; not {text!r}")
     return number
-
-
-def _window(text: str) -> tuple[float, bool]:
-    """The seconds of a window, and whether a model that cannot be decoded so is refused."""
-    if text == "auto":
-        return WINDOW_S, False
-    return (0.0 if text == "0" else _number("window", text, least=0.5, most=5)), True

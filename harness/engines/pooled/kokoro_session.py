@@ -58,8 +58,9 @@ class KokoroSession:
             speech = session.begin(self._feeds(segment))
             at = session.plan(speech, self._pace(), lambda: self._statistics(segment.style))
         audio, order.rest = session.window(at)
-        _, (start, end) = trim(audio)
-        return audio[start if at.tail is None else 0 : end if order.rest is None else len(audio)]
+        is_first, is_last = at.tail is None, order.rest is None
+        start, end = trim(audio)[1] if is_first or is_last else (0, 0)
+        return audio[start if is_first else 0 : end if is_last else len(audio)]
 
     def _statistics(self, style: "NDArray[np.float32]") -> "Statistics":
         session: HalvesSession = self._kokoro.sess

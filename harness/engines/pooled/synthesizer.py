@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.records.repetition import EngineCounters
 from harness.engines.kokoro.engine import BLEND, SAMPLE_RATE, blended
 from harness.engines.languages import spoken_language
-from harness.engines.pooled.cache import Cache, CacheState, Source
+from harness.engines.pooled.cache import Cache, CacheSettings, CacheState, Source
 from harness.engines.pooled.kokoro_session import KokoroSession
 from harness.engines.pooled.pool import Pool, Timed
 from harness.engines.pooled.router import CostModel
@@ -149,19 +149,17 @@ class Synthesizer:
         self,
         sessions: Sequence[tuple[str, Any]],
         *,
-        made_by: str,
-        cache_bytes: int,
-        cache_ttl_s: float,
         clock: "Clock",
         stages: Stages,
-        plan: Plan = Plan(),  # noqa: B008 - it is immutable
+        cache: CacheSettings = CacheSettings(),  # noqa: B008 - it is immutable
+        plan: Plan = Plan(),  # noqa: B008 - likewise
         priors: "Priors | None" = None,
     ) -> None:
         """`priors` has the statistics of voices; needed for a plan with a window, as are sessions of halves."""
         self._kokoro = sessions[0][1]
         self.plan = plan
         """How texts are split. A server sets it after its warm-up, before the first text."""
-        self._made_by = made_by
+        self._made_by = cache.made_by
         self._clock = clock
         self._stages = stages
         self._library_lock = threading.Lock()
@@ -173,7 +171,7 @@ class Synthesizer:
             [(name, KokoroSession(kokoro, self._pace, priors)) for name, kokoro in sessions], clock=clock
         )
         self._cache: Cache[SegmentKey, NDArray[np.float32]] = Cache(
-            limit=cache_bytes, ttl_s=cache_ttl_s, size_of=_size_of, clock=clock
+            limit=cache.limit, ttl_s=cache.ttl_s, size_of=_size_of, clock=clock
         )
         self.ahead = self.pool.size
         """The number of segments that are requested ahead of the one that is waited for."""

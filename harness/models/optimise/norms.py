@@ -12,6 +12,7 @@ full scale. Behind it the differences stay below 1e-5.
 
 from typing import TYPE_CHECKING
 
+from harness.core.graph_nodes import ancestors
 from harness.core.instance_norms import Adaptive, Norm, constant_of, find_adaptive, find_norms
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def join_norms(model: "ir.Model") -> int:
     from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     count = 0
-    amplified = _before(model.graph, AMPLIFIER)
+    amplified = ancestors(node for node in model.graph if node.op_type == AMPLIFIER)
     for norm in find_norms(model.graph):
         adaptive = find_adaptive(norm)
         if adaptive is not None and adaptive.total not in amplified:
@@ -34,19 +35,6 @@ def join_norms(model: "ir.Model") -> int:
             count += 1
     RemoveUnusedNodesPass()(model)
     return count
-
-
-def _before(graph: "ir.Graph", kind: str) -> "set[ir.Node]":
-    """The nodes whose values reach a node of this kind."""
-    waiting = [node for node in graph if node.op_type == kind]
-    seen = set(waiting)
-    for node in waiting:  # the list grows during the loop
-        for value in node.inputs:
-            maker = value.producer() if value is not None else None
-            if maker is not None and maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-    return seen
 
 
 def _join(graph: "ir.Graph", norm: Norm, adaptive: Adaptive) -> None:

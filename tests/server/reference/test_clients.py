@@ -88,9 +88,7 @@ def schema() -> Iterator[Any]:
 def url() -> Iterator[str]:
     """One server for all examples."""
     clock = SystemClock()
-    synthesizer = Synthesizer(
-        [("tones", Tones())], made_by="tones", cache_bytes=0, cache_ttl_s=1.0, clock=clock, stages=Stages(clock)
-    )
+    synthesizer = Synthesizer([("tones", Tones())], clock=clock, stages=Stages(clock))
     facts = EngineFacts(providers=("TonesProvider",), sample_rate=24_000)
     opened = Opened(synthesizer=synthesizer, facts=facts, close=synthesizer.close)
     with serving(Service(Settings(), open_synthesizer=lambda _announce: opened, clock=clock)) as served:

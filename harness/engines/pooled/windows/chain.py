@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.engines.pooled.splitter import PHONEMES_PER_S
 from harness.engines.pooled.windows.plan import FRAMES_PER_S
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 FEATURES_SHARE = 0.1
 """The first half's share of the work of a segment."""
-PHONEMES_PER_FRAME = 16 / FRAMES_PER_S
+PHONEMES_PER_FRAME = PHONEMES_PER_S / FRAMES_PER_S
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,9 +31,9 @@ class WindowOrder:
 
     @property
     def load(self) -> float:
-        """The work, in phonemes of a segment that is synthesised whole."""
+        """About the work, in phonemes of a segment that is synthesised whole; a first window is taken for a second."""
         if self.at is None:
-            return FEATURES_SHARE * self.segment.load + PHONEMES_PER_FRAME * FRAMES_PER_S
+            return FEATURES_SHARE * self.segment.load + PHONEMES_PER_S
         return PHONEMES_PER_FRAME * (self.at.ends[0] - self.at.start)
 
 

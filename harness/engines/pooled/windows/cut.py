@@ -12,6 +12,7 @@ the window, the second half computes what the model computes.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.core.graph_nodes import ancestors
 from harness.core.instance_norms import TIME, Norm, find_adaptive, find_norms
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHARE = "share"
 """The input of the second half with the weight of the earlier statistics, float32 [1]."""
 AXES_ARE_AN_INPUT = 18
 """The opset from which the axes of ReduceMean are an input."""
-VERSION = 1
+VERSION = 2
 """Increase it when the halves of a graph change."""
 
 
@@ -49,6 +50,7 @@ def cut(source: Path, features: Path, sound: Path) -> None:
     model = ir.load(source)
     if any(each.dtype == ir.DataType.FLOAT16 for each in model.graph.initializers.values()):
         raise NotCut("it computes in 16-bit floats, and the statistics of its norms are passed on in 32 bits")
+    model.graph.sort()  # tools leave nodes in orders that ONNX Runtime accepts and an extraction does not
     places = _places(model.graph)
     audio = model.graph.outputs[0]
     for name, value in zip(FEATURES, places, strict=True):
@@ -60,7 +62,8 @@ def cut(source: Path, features: Path, sound: Path) -> None:
         second.inputs.remove(value)
     _remember(second, opset=model.opset_imports[""])
     for half, path in ((first, features), (second, sound)):
-        ir.save(ir.Model(half, ir_version=model.ir_version), path)
+        # The metadata has the stamp of a graph that may not run everywhere, and the vocabulary of newer exports.
+        ir.save(ir.Model(half, ir_version=model.ir_version, metadata_props=dict(model.metadata_props)), path)
 
 
 def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
@@ -69,9 +72,11 @@ def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
     spectrum = _first_after(angle, "Concat") if angle is not None else None
     if spectrum is None:
         raise NotCut("it has no harmonic source of a known form")
-    before = _ancestors(spectrum)
+    before = frozenset(ancestors([spectrum]))
     shared = [
-        node for node in graph if node in before and _constant_free(node) and _read_outside(node, before, spectrum)
+        node
+        for node in graph
+        if node in before and node.op_type != "Constant" and _read_outside(node, before, spectrum)
     ]
     if not shared:
         raise NotCut("nothing but its harmonic source reads its pitch")
@@ -89,31 +94,14 @@ def _first_after(node: "ir.Node", kind: str, *, but: "frozenset[ir.Node]" = froz
     waiting = [node]
     seen = {node}
     for each in waiting:  # the list grows during the loop
-        for value in each.outputs:
-            for use in value.uses():
-                if use.node in seen or use.node in but:
-                    continue
-                if use.node.op_type == kind:
-                    return use.node
-                seen.add(use.node)
-                waiting.append(use.node)
+        for reader in each.successors():
+            if reader in seen or reader in but:
+                continue
+            if reader.op_type == kind:
+                return reader
+            seen.add(reader)
+            waiting.append(reader)
     return None
-
-
-def _ancestors(node: "ir.Node") -> "frozenset[ir.Node]":
-    waiting = [node]
-    seen = {node}
-    for each in waiting:  # the list grows during the loop
-        for value in each.inputs:
-            maker = value.producer() if value is not None else None
-            if maker is not None and maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-    return frozenset(seen)
-
-
-def _constant_free(node: "ir.Node") -> bool:
-    return node.op_type != "Constant"
 
 
 def _read_outside(node: "ir.Node", before: "frozenset[ir.Node]", last: "ir.Node") -> bool:

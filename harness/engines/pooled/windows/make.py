@@ -41,3 +41,5 @@ def main() -> None:
         check(features, sound)
     except NotCut as refusal:
         sys.exit(f"{refusal}")
+    except Exception as error:  # noqa: BLE001 - of onnx and onnx-ir; the last line is what the caller shows
+        sys.exit(f"cutting it failed: {type(error).__name__}: {one_line(error)[:200]}")

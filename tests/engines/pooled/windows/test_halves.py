@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 
 from harness.core.cache_root import ROOT_VARIABLE
+from harness.core.saved_graphs import STAMP, stamp
 from harness.engines.pooled.windows.cut import NotCut, cut
 from harness.engines.pooled.windows.halves import Priors, halves_of
 from harness.engines.pooled.windows.plan import CONTEXT, FRAME, Pace
@@ -134,6 +135,31 @@ class TestKeeping:
             EngineRefusal, match="cannot be decoded in windows: it has no harmonic source of a known form"
         ):
             halves_of(path, "another")
+
+    def test_the_halves_keep_the_metadata(self, small_replica: ModelFiles, tmp_path: Path) -> None:
+        """Among it are the vocabulary of newer exports, and the stamp of a graph that may not run everywhere."""
+        model = onnx.load(small_replica.model_path)
+        helper.set_model_props(model, {STAMP: stamp(version="1.0", provider="cpu", features="x86_64"), "more": "kept"})
+        onnx.save(model, tmp_path / "saved.onnx")
+        for half in halves_of(tmp_path / "saved.onnx", "stamped"):
+            assert opened(half).get_modelmeta().custom_metadata_map == {
+                each.key: each.value for each in model.metadata_props
+            }
+
+    def test_nodes_in_another_order_are_put_in_order(self, small_replica: ModelFiles, tmp_path: Path) -> None:
+        model = onnx.load(small_replica.model_path)
+        nodes = list(model.graph.node)
+        loop = next(place for place, node in enumerate(nodes) if node.op_type == "Loop")
+        moved = nodes.pop(loop)
+        del model.graph.node[:]
+        model.graph.node.extend([moved, *nodes])
+        onnx.save(model, tmp_path / "unordered.onnx")
+        assert halves_of(tmp_path / "unordered.onnx", "unordered")[1].exists()
+
+    def test_a_file_that_is_no_model_is_refused_in_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.onnx").write_bytes(b"\x08")
+        with pytest.raises(EngineRefusal, match=r"cannot be decoded in windows: cutting it failed: \w+: .+"):
+            halves_of(tmp_path / "broken.onnx", "broken")
 
     def test_a_graph_in_16_bits_is_refused(self, small_replica: ModelFiles, tmp_path: Path) -> None:
         model = onnx.load(small_replica.model_path)
