@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 from harness.core.records.scenario import DEQUANTISED, original_digest, original_of, reference_of, same_request
 from harness.engines.pooled.engine_settings import plan_of
 from harness.engines.registry import own_options
+from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -91,7 +92,10 @@ def split_of(arm: Arm, reported: Iterable[tuple[str, str]] = ()) -> Split:
     known = dict(reported)
     if "first" not in known and "first" not in own_options(arm.engine):
         return WHOLE
-    plan = plan_of({**dict(arm.session_options), **known})
+    try:
+        plan = plan_of({**dict(arm.session_options), **known})
+    except EngineRefusal:  # such an arm was lost: it has no audio to compare
+        return WHOLE
     return plan.first, plan.rtf, plan.window
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from harness.cli.options import FiniteRange, configured
 from harness.core.errors import ModelError, UsageError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from harness.models.files import ModelFiles
     from harness.server.reference.service import Service
 
+DEFAULT = ParameterSource.DEFAULT
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -147,12 +149,15 @@ def serve(
     files, config = _files(config)
     if broken := importable.failure():
         raise UsageError(f"cannot serve: {broken}", where="serve", remedy=REMEDY)
-    switch = "on" if warm_up else "off"
-    of_engine = {name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl")}
-    options = {"sessions": sessions, "warm_up": switch, **of_engine}
-    options["window"] = AUTO if window is None else f"{window:g}"
-    chosen = {"first": first, "planned_rtf": planned_rtf}
-    options |= {name: f"{value:g}" for name, value in chosen.items() if value is not None}
+    options = _engine_options(
+        config,
+        sessions=sessions,
+        warm_up="on" if warm_up else "off",
+        window=AUTO if window is None else f"{window:g}",
+        first=None if first is None else f"{first}",
+        planned_rtf=None if planned_rtf is None else f"{planned_rtf:g}",
+        **{name: f"{given.pop(name):g}" for name in ("cache", "cache_ttl")},
+    )
     service = _service(config, files, options, given)
     listening = bind(host, port)
     if host not in LOOPBACK:
@@ -172,6 +177,14 @@ def serve(
                 f"cannot serve: {error}", where=files.variant.name, remedy="kokoro-bench doctor"
             ) from error
         raise
+
+
+def _engine_options(config: Config, **own: str | None) -> dict[str, str]:
+    """The session options, and over them the server's own: the given ones, and the defaults of the others."""
+    source = click.get_current_context().get_parameter_source
+    options = dict(config["session-options"])
+    options |= {name: each for name, each in own.items() if name not in options or source(name) is not DEFAULT}
+    return {name: each for name, each in options.items() if each is not None}
 
 
 def _check_installed() -> None:
@@ -262,7 +275,7 @@ def _order(config: Config, files: "ModelFiles", options: dict[str, str]) -> "Eng
         provider=config["provider"][0],
         threads=config["threads"][0],
         provider_options=dict(config["provider-options"]),
-        session_options={**dict(config["session-options"]), **options},
+        session_options=options,
         seed=config["seed"],
     )
 

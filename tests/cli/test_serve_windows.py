@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.errors import ExitCode
 from harness.models.files import ModelFiles
 from tests import forking
@@ -73,6 +74,27 @@ def test_auto_is_the_default_and_whole_segments_are_an_option(serve: Served) -> 
     options = [httpx.get(f"{serve(*given)[0]}/status").json()["options"] for given in ((), ("--window", "0"))]
     assert [each["window"] for each in options] == ["0.7", "0"]
     assert [each["first"] for each in options] == ["110", "48"]
+
+
+def test_session_options_for_the_engine_hold_unless_the_server_has_its_own(serve: Served) -> None:
+    given = ("--session-options", "sessions=2,window=0.9,planned_rtf=0.4,warm_up=off")
+    addresses = [serve(*given)[0], serve(*given, "--window", "0", "--sessions", "1", "--planned-rtf", "0.3")[0]]
+    options = [httpx.get(f"{each}/status").json()["options"] for each in addresses]
+    assert [each["sessions"] for each in options] == ["cpu:1+cpu:1", "cpu:1"]
+    assert [(each["window"], each["planned_rtf"]) for each in options] == [("0.9", "0.4"), ("0", "0.3")]
+
+
+@pytest.mark.parametrize("half", ["features.onnx", "sound.onnx"])
+def test_a_half_that_was_removed_is_made_again(
+    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path, half: str
+) -> None:
+    user_environment[ROOT_VARIABLE] = str(tmp_path / "cache")
+    given, model = ("--voices", str(small_replica.voices_path)), str(small_replica.model_path)
+    serve(*given, model=model)
+    (removed,) = (tmp_path / "cache" / "windows").glob(f"*/{half}")
+    removed.unlink()
+    assert len(heard(serve(*given, model=model)[0]))
+    assert removed.exists()
 
 
 @pytest.fixture

@@ -37,8 +37,7 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            # The second file comes last, so that both are whole where it is.
-            if not sound.exists():
+            if not (features.exists() and sound.exists()):
                 parts = features.with_suffix(".part"), sound.with_suffix(".part")
                 _cut(model, *parts)
                 for part, path in zip(parts, (features, sound), strict=True):
