@@ -58,9 +58,10 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
         changes=changes or DEFAULT_CHANGES,
         ignore_quality=ignore_quality,
     )
+    budget_s = config["budget"] or BUDGET_S
     try:
         runs = SearchRuns(config=config, command="tune", report=click.echo)
-        found = search.run(runs.measure_round, budget_s=config["budget"] or BUDGET_S)
+        found = search.run(runs.measure_round, budget_s=budget_s)
     except Stopped:
         return int(ExitCode.INTERRUPTED)
     console = make_console()
@@ -73,7 +74,8 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
     sides = DuelArms(candidate=search.arm(found.winner), reference=search.base)
     limited = with_values(config, {"budget": found.duel_s, "text": (text,)})
     selection = f"tune: {found.winner} against current"
-    finished = run_duel(limited, sides, effect=size, selection=selection, launches=launches_known_here(config))
+    known = launches_known_here(config)
+    finished = run_duel(limited, sides, effect=size, selection=selection, launches=known, part_of_s=budget_s)
     print_duel(finished, candidate=found.winner, reference="current")
     return _answer(finished, search, winner=found.winner)
 

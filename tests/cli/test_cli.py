@@ -328,6 +328,18 @@ class TestOthers:
         assert found.returncode in (0, 3)
         assert {"topic", "status", "what", "remedy"} <= set(json.loads(found.stdout)[0])
 
+    def test_the_doctor_says_that_nothing_can_be_measured_without_a_cache_to_write_to(
+        self, here: Command, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        nowhere = {"KOKORO_BENCH_CACHE": str(tmp_path / "file" / "cache")}
+        measured = here("run", "--engine", "espeak", **nowhere)
+        assert (measured.returncode, "KOKORO_BENCH_CACHE" in measured.stderr) == (2, True)
+        found = here("doctor", "--json", **nowhere)
+        cache = next(each for each in json.loads(found.stdout) if each["topic"] == "cache")
+        assert (found.returncode, cache["status"]) == (3, "bad")
+        assert cache["what"] == f"{nowhere['KOKORO_BENCH_CACHE']} cannot be written"
+
     @pytest.mark.skipif(os.name != "posix", reason="a closed pipe is told by a signal")
     def test_a_reader_that_goes_away_is_no_error(self, ran: Ran) -> None:
         command = f"{sys.executable} -m harness.cli runs export | head -c 1"

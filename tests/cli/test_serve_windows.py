@@ -97,6 +97,19 @@ def test_a_half_that_was_removed_is_made_again(
     assert removed.exists()
 
 
+def test_halves_in_a_folder_that_cannot_be_written_are_used(
+    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path
+) -> None:
+    user_environment[ROOT_VARIABLE] = str(tmp_path / "cache")
+    given, model = ("--voices", str(small_replica.voices_path)), str(small_replica.model_path)
+    serve(*given, model=model)
+    (lock,) = (tmp_path / "cache" / "windows").glob("*/lock")
+    lock.unlink()
+    lock.mkdir()
+    status = httpx.get(f"{serve(*given, model=model)[0]}/status").json()
+    assert (status["options"]["window"], status["fallbacks"]) == ("0.7", [])
+
+
 @pytest.fixture
 def other_model(small_replica: ModelFiles, tmp_path: Path) -> str:
     """The replica with another harmonic source, which no cut is known for."""

@@ -115,6 +115,14 @@ def test_the_command_plays_rounds_and_a_duel_and_stores_each(place: Path) -> Non
     assert (reference, *rest) == ("model=scripted", "--text", "chars-60", "--engine", "scripted")
 
 
+def test_a_final_duel_that_is_too_short_advises_on_the_budget_of_the_search(place: Path) -> None:
+    done = CliRunner().invoke(tune, ["--engine", "scripted", "--budget", "20s"], standalone_mode=False)
+    found = re.search(r"6 pairs take about (\d+) s here: `--budget (\d+)s` or more", done.output)
+    assert found, done.output
+    assert int(found[2]) >= 2 * int(found[1]), "the duel has a quarter of it, or a half"
+    assert "the cause of a change" not in done.output
+
+
 def test_the_duel_that_it_names_is_one_that_can_be_played(place: Path) -> None:
     arguments = ["model=scripted,threads=1", "model=scripted", "--text", "chars-60", "--engine", "scripted"]
     done = CliRunner().invoke(duel, [*arguments, "--budget", "20s"], standalone_mode=False)

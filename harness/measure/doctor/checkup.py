@@ -86,7 +86,8 @@ def check_disk(name: str, path: Path) -> Disk:
         free = shutil.disk_usage(place).free
     except OSError:
         free = None
-    return Disk(name=name, path=str(path), free=free, writable=os.access(place, os.W_OK))
+    fits = place.is_dir() or place == path.absolute()
+    return Disk(name=name, path=str(path), free=free, writable=fits and os.access(place, os.W_OK))
 
 
 def git_version() -> str:

@@ -142,15 +142,10 @@ def _environment(checkup: Checkup) -> Iterator[Finding]:
 
 def _disks(checkup: Checkup) -> Iterator[Finding]:
     for disk in checkup.disks:
-        # Results need a writable disk; a full or read-only cache may already hold the models.
+        # Both must be writable, as a measurement takes a lock; but a full cache may already hold the models.
         worst = Status.BAD if disk.name == "results" else Status.WARN
         if not disk.writable:
-            yield Finding(
-                topic=disk.name,
-                status=worst,
-                what=f"{disk.path} cannot be written",
-                remedy="give another place, or make it writable",
-            )
+            yield bad(disk.name, f"{disk.path} cannot be written", remedy="give another place, or make it writable")
         elif disk.free is None:
             yield unknown(disk.name, f"the disk of {disk.path} does not report its free space")
         else:

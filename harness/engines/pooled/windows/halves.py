@@ -13,7 +13,7 @@ from harness.core.cache_root import default_root
 from harness.core.files import move_durably, replacing
 from harness.core.subprocesses import command
 from harness.engines.pooled.windows.cut import VERSION
-from harness.engines.speech import EngineRefusal, one_line
+from harness.engines.speech import EngineRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,18 +33,21 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
     from filelock import FileLock
 
     folder = default_root() / FOLDER / f"{digest[:32]}-{VERSION}"
-    features, sound = folder / "features.onnx", folder / "sound.onnx"
+    features, sound = halves = folder / "features.onnx", folder / "sound.onnx"
+    # Each is whole where it is. A lock needs a folder that can be written, and a cache may be read-only.
+    if all(each.exists() for each in halves):
+        return halves
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            if not (features.exists() and sound.exists()):
+            if not all(each.exists() for each in halves):
                 parts = features.with_suffix(".part"), sound.with_suffix(".part")
                 _cut(model, *parts)
-                for part, path in zip(parts, (features, sound), strict=True):
+                for part, path in zip(parts, halves, strict=True):
                     move_durably(part, path)
     except OSError as error:
-        raise EngineRefusal(f"the model's halves cannot be kept in {folder}: {one_line(error)}") from error
-    return features, sound
+        raise EngineRefusal(f"the model's halves cannot be kept in {folder}: {error.strerror or error}") from error
+    return halves
 
 
 def _cut(model: Path, features: Path, sound: Path) -> None:
