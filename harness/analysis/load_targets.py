@@ -72,7 +72,7 @@ def loads(window: Traffic, levels: str) -> tuple[Traffic, ...]:
 
     UsageError if a level is not a number of users or a rate, or if it is repeated.
     """
-    option = "--users" if window.arrivals is Arrivals.CLOSED else "--rate"
+    option = _OPTIONS.get(window.arrivals, "--rate")
     found = sorted(_level(text.strip(), window.arrivals, option) for text in levels.split(","))
     if twice := [one for one, other in pairwise(found) if one == other]:
         raise UsageError(f"{twice[0]:g} comes twice", where=option, remedy="name each load once")
@@ -149,6 +149,9 @@ def lag_notes(data: RunData) -> tuple[str, ...]:
     return tuple(notes)
 
 
+_OPTIONS = {Arrivals.CLOSED: "--users", Arrivals.RAMP: "--ramp"}
+
+
 def _level(text: str, arrivals: Arrivals, option: str) -> float:
     try:
         level = float(text)
@@ -158,7 +161,11 @@ def _level(text: str, arrivals: Arrivals, option: str) -> float:
     whole = arrivals is not Arrivals.CLOSED or level.is_integer()
     if not 0 < level < 1e6 or not whole:
         what = "a whole number of users" if arrivals is Arrivals.CLOSED else "a rate in requests per second"
-        raise UsageError(f"{text!r} is not {what}", where=option, remedy=f"such as {option} 1,2,4")
+        raise UsageError(
+            f"{text!r} is not {what}",
+            where=option,
+            remedy=f"such as {option} {'1:10' if option == '--ramp' else '1,2,4'}",
+        )
     return level
 
 

@@ -136,9 +136,12 @@ def list_jobs(config: Config, file: Path | None) -> None:
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         booked = {each.job.name: each for each in job_store.all()}
     table = PlainTable("job", "when", "selection", "next", "promote", "from")
+    in_file = {job.name: job for job in declared.jobs}
     for name, each in booked.items():
-        shown = "paused" if each.paused else moment(each.next_at)
-        table.add_row(name, each.job.when, each.job.selection, shown, each.job.promote, each.origin)
+        # What the file has changed since holds from the next start on.
+        job, is_new = in_file.get(name, each.job), name in in_file and in_file[name] != each.job
+        shown = "paused" if each.paused else "when the schedule starts anew" if is_new else moment(each.next_at)
+        table.add_row(name, job.when, job.selection, shown, job.promote, "file" if name in in_file else each.origin)
     for job in declared.jobs:
         if job.name not in booked:
             table.add_row(job.name, job.when, job.selection, "when the schedule runs", job.promote, "file")
@@ -151,7 +154,7 @@ def list_jobs(config: Config, file: Path | None) -> None:
 @click.argument("name")
 def remove(config: Config, file: Path | None, name: str) -> None:
     """Remove a job. Its results stay."""
-    with _job_store(config, file) as job_store:
+    with _job_store(config, file, name) as job_store:
         declared = job_store.get(name).origin == "file"
         job_store.remove(name)
     click.echo(
@@ -166,7 +169,7 @@ def remove(config: Config, file: Path | None, name: str) -> None:
 @click.argument("name")
 def pause(config: Config, file: Path | None, name: str) -> None:
     """Pause a job."""
-    with _job_store(config, file) as job_store:
+    with _job_store(config, file, name) as job_store:
         job_store.pause(name)
     click.echo(f"{name} is paused until `kokoro-bench schedule resume {name}`")
 
@@ -181,7 +184,7 @@ def resume(config: Config, file: Path | None, name: str) -> None:
 
     from harness.schedule.triggers import moment
 
-    with _job_store(config, file) as job_store:
+    with _job_store(config, file, name) as job_store:
         booked = job_store.resume(name, now=time.time())
     click.echo(f"{name}: next {moment(booked.next_at)}")
 
@@ -201,11 +204,7 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
     with opened(config, declared.settings) as here:
         now = time.time()
         with JobStore(here.journal, here.runner) as job_store:
-            if not any(job.name == name for job in declared.jobs):
-                job_store.get(name)
-            for job in declared.jobs:
-                if job.name == name:
-                    job_store.put(job, now=now, origin="file")
+            job_store.adopt(name, declared.jobs, now=now)
         here.journal.enqueue(
             runner=here.runner, job=name, due_at=now, asked=True, missed=0, now=now, machine_key=here.machine_key
         )
@@ -224,15 +223,18 @@ def run_now(config: Config, file: Path | None, name: str) -> int:
 def status(config: Config, file: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show the current run, the next runs, the last results of each job, and the open alerts."""
     import time
+    from dataclasses import replace
 
     from harness.schedule.job_store import JobStore
-    from harness.schedule.service import opened
+    from harness.schedule.service import opened, scheduler_at_work
     from harness.schedule.status import overview
     from harness.schedule.tables import print_overview
 
     declared = declared_schedule(config, file)
     with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as job_store:
         found = overview(here.store, here.journal, job_store.all(), runner=here.runner, now=time.time())
+        # The store also has one that was killed, until the next start.
+        found = replace(found, keeper=scheduler_at_work(here, now=found.now))  # codespell:ignore keeper
         others = [recorder for recorder in here.journal.schedulers() if recorder.runner != here.runner]
     if as_json:
         import msgspec
@@ -265,6 +267,7 @@ def history(
     name: str | None,
 ) -> None:
     """List past due times and their outcomes; NAME: of one job."""
+    from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
     from harness.schedule.tables import print_history
 
@@ -272,6 +275,9 @@ def history(
     with opened(config, declared.settings) as here:
         runner = None if all_machines else here.runner
         fires: tuple[Fire, ...] = here.journal.fires(runner=runner, job=name, limit=limit)
+        if name and not fires and not all_machines:
+            with JobStore(here.journal, here.runner) as job_store:
+                job_store.check(name.partition("/")[0], declared.jobs)
     if as_json:
         import msgspec
 
@@ -280,18 +286,20 @@ def history(
     print_history(fires, with_runner=all_machines)
 
 
-def _job_store(config: Config, file: Path | None) -> Any:  # noqa: ANN401 - a context manager of a JobStore
+def _job_store(config: Config, file: Path | None, name: str) -> Any:  # noqa: ANN401 - a context manager of a JobStore
+    """The store with the job of this name in it, as the file has it. UsageError if there is none."""
+    import time
     from contextlib import contextmanager
 
     from harness.schedule.job_store import JobStore
     from harness.schedule.service import opened
 
+    declared = declared_schedule(config, file)
+
     @contextmanager
     def job_store() -> Any:  # noqa: ANN401 - an iterator of one JobStore
-        with (
-            opened(config, declared_schedule(config, file).settings) as here,
-            JobStore(here.journal, here.runner) as found,
-        ):
+        with opened(config, declared.settings) as here, JobStore(here.journal, here.runner) as found:
+            found.adopt(name, declared.jobs, now=time.time())
             yield found
 
     return job_store()

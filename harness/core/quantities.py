@@ -53,18 +53,21 @@ def as_positive(value: Any) -> float:  # noqa: ANN401 - text or a number, from a
 
 def as_seconds(value: Any) -> float:  # noqa: ANN401 - text or a number, from anywhere
     """Seconds, or text such as 25ms, 90s, 5m, 1.5h, 1h30m, 30d; more than 0."""
-    several = _SEVERAL.fullmatch(value.strip().lower()) if isinstance(value, str) else None
-    parts = [each for each in several.groups() if each] if several else []
-    what = "a duration such as 90s, 5m or 1h30m"
-    seconds = sum(_with_unit(each, DURATIONS, what) for each in parts or [value])
-    if seconds <= 0:
+    seconds = as_pause(value)
+    if not seconds:
         raise ValueError(f"must be positive, not {value!r}")
     return seconds
 
 
 def as_pause(value: Any) -> float:  # noqa: ANN401 - text or a number, from anywhere
     """Seconds as `as_seconds` reads them, or 0 for none."""
-    return 0.0 if value in (0, "0") else as_seconds(value)
+    several = _SEVERAL.fullmatch(value.strip().lower()) if isinstance(value, str) else None
+    parts = [each for each in several.groups() if each] if several else []
+    what = "a duration such as 90s, 5m or 1h30m"
+    seconds = sum(_with_unit(each, DURATIONS, what) for each in parts or [value])
+    if seconds < 0:
+        raise ValueError(f"must be positive, not {value!r}")
+    return seconds
 
 
 def as_size(value: Any) -> int:  # noqa: ANN401 - text or a number, from anywhere

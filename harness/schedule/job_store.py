@@ -64,9 +64,21 @@ class JobStore:
         with self._journal.explained():
             job = self._scheduler.get_job(name)
         if job is None:
-            known = [booked.job.name for booked in self.all()]
-            raise UsageError("no job of this name", where=name, remedy=nearest(name, known))
+            self.check(name)
         return _booked(job)
+
+    def check(self, name: str, declared: Sequence[Job] = ()) -> None:
+        """Raise UsageError if no job of this name is stored or declared in the file."""
+        known = sorted({booked.job.name for booked in self.all()} | {job.name for job in declared})
+        if name not in known:
+            raise UsageError("no job of this name", where=name, remedy=nearest(name, known))
+
+    def adopt(self, name: str, declared: Sequence[Job], *, now: float) -> None:
+        """Store the job of this name as the file declares it, if it does. Raises UsageError if there is none."""
+        self.check(name, declared)
+        for job in declared:
+            if job.name == name:
+                self.put(job, now=now, origin="file")
 
     def put(self, job: Job, *, now: float, origin: str) -> Booked:
         """Add a job or replace the one of the same name. If its times are unchanged, so is its next time."""

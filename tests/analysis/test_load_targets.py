@@ -124,7 +124,7 @@ class TestWords:
             ({"ramp": "-1:5"}, "--ramp: '-1:5' is no ramp — --ramp 1:10"),
             ({"ramp": "x:5"}, "--ramp: 'x:5' is no ramp — --ramp 1:10"),
             ({"ramp": "1e6:5"}, "--ramp: '1e6:5' is no ramp — --ramp 1:10"),
-            ({"ramp": "1:0"}, "--rate: '0' is not a rate in requests per second — such as --rate 1,2,4"),
+            ({"ramp": "1:0"}, "--ramp: '0' is not a rate in requests per second — such as --ramp 1:10"),
         ],
     )  # fmt: skip
     def test_what_makes_no_sense_is_refused_with_what_to_do(self, words: dict[str, str | bool], said: str) -> None:

@@ -128,6 +128,8 @@ def test_a_server_that_is_not_there_cannot_be_loaded(kokoro_bench: Command) -> N
         (("--users", "1.5"), "'1.5' is not a whole number of users"),
         (("--users", "inf"), "'inf' is not a whole number of users"),
         (("--ramp", "5"), "'5' is no ramp — --ramp 1:10"),
+        (("--ramp", "5:0"), "--ramp: '0' is not a rate in requests per second — such as --ramp 1:10"),
+        (("--rate", "0", "--warm-up", "0s", "--cool-down", "0ms"), "'0' is not a rate"),
         (("--rate", "2", "--listen"), "it needs users, not a rate"),
         (("--rate", "2", "--seconds", "0"), "the window must be longer than 0 s"),
         (("--rate", "2", "--seconds", "soon"), "--seconds: "),

@@ -1,7 +1,9 @@
 """`kokoro-bench schedule …`, in this process."""
 
 import json
+import re
 import shlex
+import subprocess
 import sys
 import xml.etree.ElementTree as ET
 import zoneinfo
@@ -16,6 +18,7 @@ import pytest
 import harness
 from harness.cli import main
 from harness.schedule.triggers import trigger_of
+from tests import forking
 from tests.conftest import Command
 from tests.schedule.cron_walk import changes
 
@@ -48,6 +51,40 @@ def test_a_declared_job_is_listed_before_the_schedule_ever_ran(said: Said) -> No
     assert code == 0
     assert "nightly" in output
     assert "when the schedule runs" in output
+
+
+def test_a_declared_job_is_paused_resumed_and_removed_before_the_schedule_ever_ran(said: Said) -> None:
+    assert said("pause", "nightly")[1] == "nightly is paused until `kokoro-bench schedule resume nightly`\n"
+    assert "paused" in said("list")[1]
+    assert said("resume", "nightly")[1].startswith("nightly: next 2")
+    assert "adds it again" in said("remove", "nightly")[1]
+
+
+def test_what_the_file_has_changed_since_is_listed(said: Said) -> None:
+    said("add", "nightly")
+    assert "when the schedule" not in said("list")[1]
+    Path("pyproject.toml").write_text(TABLE.replace("30 2", "45 4"))
+    listed = said("list")[1]
+    assert re.search(
+        r"nightly +45 4 \* \* \* Europe/Berlin +nightly +when the schedule starts anew +never +file", listed
+    )
+    assert "30 2" not in listed
+
+
+def test_a_scheduler_that_was_killed_is_not_said_to_run(
+    tmp_path: Path, user_environment: dict[str, str], here: Command
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(TABLE)
+    process = forking.Started("schedule", "run", cwd=tmp_path, env=user_environment, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert "runs 1 jobs of " in process.stdout.readline()
+        assert f"process {process.pid} " in here("schedule", "status").stdout
+    finally:
+        process.kill()
+        process.communicate()
+    assert "no scheduler is running" in here("schedule", "status").stdout
+    assert json.loads(here("schedule", "status", "--json").stdout)["keeper"] is None  # codespell:ignore keeper
 
 
 def test_a_job_is_added_paused_resumed_and_removed(said: Said) -> None:
@@ -117,8 +154,9 @@ def test_utc_needs_no_database_and_other_zones_name_what_is_missing(said: Said) 
             ("add", "x", "--every", "6h", "--option", "engine=scripted", "--option", "text=chars-400"),
             "unknown text class",
         ),
-        (("pause", "nightl"), "no job of this name"),
-        (("run-now", "nightl"), "no job of this name"),
+        (("pause", "nightl"), "nightl: no job of this name — did you mean 'nightly'?"),
+        (("run-now", "nightl"), "nightl: no job of this name — did you mean 'nightly'?"),
+        (("history", "nightl"), "nightl: no job of this name — did you mean 'nightly'?"),
         (("run", "--http", "nowhere"), "not an address"),
         (("list", "--config", "none.toml"), "cannot be read"),
     ],
