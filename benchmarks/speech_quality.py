@@ -1,11 +1,11 @@
 """Calibrates the verdict on speech: what it calls unchanged speech and speech with planted faults.
 
-    python -m benchmarks.speech_quality [--count 10] [--folder PLACE] [--no-judge]
+    python -m benchmarks.speech_quality [--count 10] [--begin 0] [--folder PLACE] [--no-judge]
 
-`--count` is the number of audios of the original; each fault is planted in every second one. Audio, readings and facts
-are kept in the folder, so a later call continues with a larger count. As in a run, phonemes and weights that differ are
-facts, which need no audio; the judging tools read only what neither a fact nor the sound decides, and with `--no-judge`
-nothing.
+`--count` is the number of audios of the original, from number `--begin` on; each fault is planted in every second one.
+Audio, readings and facts are kept in the folder, so a later call continues with a larger count. As in a run, phonemes
+and weights that differ are facts, which need no audio; the judging tools read only what neither a fact nor the sound
+decides, and with `--no-judge` nothing.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.stats import binomtest
 
-from benchmarks.speech_faults import DERIVED, ORIGINAL, PHONEMES, RATE, SYNTHESISED, ZEROED, Synthesis, text_of
+from benchmarks.speech_faults import AUDIOS, DERIVED, ORIGINAL, PHONEMES, RATE, SYNTHESISED, ZEROED, Synthesis, text_of
 from harness.analysis.speech_rule import Answer, judge_audio, worst_of
 from harness.core.cache_root import default_root
 from harness.core.errors import BenchError
@@ -45,8 +45,8 @@ MUST_BREAK = (WRONG_VOICE, "phonemes dropped", "second half cut", "sentences swa
 BRITISH = "British phonemes"
 MUST_DIFFER = ("half speed", BRITISH, ZEROED)
 KINDS = (*UNCHANGED, VARIANT, *MUST_BREAK, *MUST_DIFFER)
-SYNTHESISED_EVERY = {"reloaded": 10, "1 % faster": 10}
-"""Kind → of every how many audios one is made; of the others, of every second. A reloaded model repeats each bit."""
+SYNTHESISED_EVERY = {"reloaded": 1, "1 % faster": 10}
+"""Kind → of every how many audios one is made; of the others, of every second."""
 WITH_FACTS = (*PHONEMES, ZEROED)
 """Kinds that a run knows something of without listening."""
 
@@ -115,33 +115,33 @@ class Store:
         return judge_audio(compare(audio, original, RATE, perception=False), None, None)
 
 
-def numbers_of(kind: str, count: int) -> range:
+def numbers_of(kind: str, originals: range) -> range:
     """The audios of a kind: what needs no synthesis of its own is made of every original."""
     every = 1 if kind in (ORIGINAL, WRONG_VOICE, *DERIVED) else SYNTHESISED_EVERY.get(kind, 2)
-    return range(0, count, every)
+    return originals[::every]
 
 
-def plan(count: int) -> Iterator[tuple[str, int]]:
+def plan(originals: range) -> Iterator[tuple[str, int]]:
     """Everything to synthesise: the originals, of which the most is made, and the rest of ten of them at a time.
 
     So a stopped calibration has some of each kind.
     """
-    for number in numbers_of(ORIGINAL, count):
+    for number in originals:
         yield ORIGINAL, number
-    for begin in range(0, count, 10):
+    for begin in originals[::10]:
         for kind in SYNTHESISED:
             if kind == ORIGINAL:
                 continue
-            for number in numbers_of(kind, count):
+            for number in numbers_of(kind, originals):
                 if begin <= number < begin + 10:
                     yield kind, number
 
 
-def synthesise(store: Store, by: Synthesis, count: int) -> None:
+def synthesise(store: Store, by: Synthesis, originals: range) -> None:
     """Make what the store lacks."""
     import numpy as np
 
-    for kind, number in plan(count):
+    for kind, number in plan(originals):
         path = store.path(kind, number)
         if path.exists() or (kind == VARIANT and VARIANT not in by.models):
             continue
@@ -152,23 +152,23 @@ def synthesise(store: Store, by: Synthesis, count: int) -> None:
         print(f"{kind} {number}", file=sys.stderr)
 
 
-def find_facts(store: Store, by: Synthesis, count: int) -> None:
+def find_facts(store: Store, by: Synthesis, originals: range) -> None:
     """Find what the store lacks of what a run knows without listening."""
     store.folder.mkdir(parents=True, exist_ok=True)
     for kind in WITH_FACTS:
-        for number in numbers_of(kind, count):
+        for number in numbers_of(kind, originals):
             if (kind, number) not in store.facts:
                 store.keep_fact({"kind": kind, "number": number, **by.fact(kind, number)})
 
 
-def judge(store: Store, runtime: JudgeRuntime, count: int) -> None:
+def judge(store: Store, runtime: JudgeRuntime, originals: range) -> None:
     """Read what the sound does not decide, and the originals of that, in a judging process."""
     import numpy as np
 
     with tempfile.TemporaryDirectory() as scratch:
         process = JudgeProcess(runtime.python, words=True)
         try:
-            for kind, number in _undecided(store, count):
+            for kind, number in _undecided(store, originals):
                 audio = store.audio(kind, number)
                 if audio is None or (kind, number) in store.readings:
                     continue
@@ -181,9 +181,9 @@ def judge(store: Store, runtime: JudgeRuntime, count: int) -> None:
             process.close()
 
 
-def _undecided(store: Store, count: int) -> Iterator[tuple[str, int]]:
+def _undecided(store: Store, originals: range) -> Iterator[tuple[str, int]]:
     for kind in KINDS:
-        for number in numbers_of(kind, count):
+        for number in numbers_of(kind, originals):
             found = store.by_sound(kind, number)
             if found is None or found.kind in (SpeechKind.BROKEN, SpeechKind.EQUIVALENT):
                 continue
@@ -191,11 +191,11 @@ def _undecided(store: Store, count: int) -> Iterator[tuple[str, int]]:
             yield (ORIGINAL, number ^ 1) if kind == WRONG_VOICE else (kind, number)
 
 
-def call_all(store: Store, count: int) -> dict[str, Row]:
+def call_all(store: Store, originals: range) -> dict[str, Row]:
     """Kind → what its audios were called, with the judge's readings and without."""
     rows: dict[str, Row] = {}
     for kind in KINDS:
-        for number in numbers_of(kind, count):
+        for number in numbers_of(kind, originals):
             audio, original = store.audio(kind, number), store.audio(ORIGINAL, number)
             fact = store.facts.get((kind, number))
             answers = [] if fact is None else [fact]
@@ -298,7 +298,8 @@ def head(models: Mapping[str, Path], options: str, judged: str) -> Iterator[str]
 def main() -> int:
     """Synthesise, judge and print the table. Return 3 if there is no model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=10, help="audios of the original, at most 200")
+    parser.add_argument("--count", type=int, default=10, help="audios of the original")
+    parser.add_argument("--begin", type=int, default=0, help=f"their first number, of {AUDIOS}: a multiple of 10")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "kokoro-bench-calibration")
     parser.add_argument("--no-judge", action="store_true", help="call all by their sound alone")
     parser.add_argument("--model", type=Path, help="the original's file (default: kokoro-v1.0-int8)")
@@ -306,6 +307,9 @@ def main() -> int:
     parser.add_argument("--dequantised", type=Path, help="a variant's file, whose speech must not be called broken")
     parser.add_argument("--table-only", action="store_true", help="synthesise and judge nothing")
     given = parser.parse_args()
+    originals = range(given.begin, given.begin + given.count)
+    if given.begin % 10 or not 0 <= given.begin < originals.stop <= AUDIOS:
+        parser.error(f"--begin is a multiple of 10, and --begin + --count at most {AUDIOS}")
     store = Store(given.folder)
     try:
         models, voices = _models(given)
@@ -315,13 +319,13 @@ def main() -> int:
     if not given.table_only:
         with tempfile.TemporaryDirectory() as scratch:
             by = Synthesis(models, voices, Path(scratch))
-            find_facts(store, by, given.count)
-            synthesise(store, by, given.count)
+            find_facts(store, by, originals)
+            synthesise(store, by, originals)
         if not given.no_judge:
-            judge(store, prepare(default_root(), report=print), given.count)
+            judge(store, prepare(default_root(), report=print), originals)
     judged = "; ".join(sorted({each.judge for each in store.readings.values()})) or "none, by the sound alone"
-    options = f"--count {given.count}{' --table-only' if given.table_only else ''}"
-    for line in (*head(models, options, judged), "", *table(call_all(store, given.count))):
+    options = f"--begin {given.begin} --count {given.count}{' --table-only' if given.table_only else ''}"
+    for line in (*head(models, options, judged), "", *table(call_all(store, originals))):
         print(line)
     return 0
 

@@ -4,10 +4,12 @@ By its sound alone, another accent or a lost weight can lie closer to the origin
 used where it is known of both sides.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from unicodedata import category
 
 from harness.analysis.audio_comparison import AudioSimilarity
-from harness.analysis.speech_rule import Answer
+from harness.analysis.speech_rule import Answer, worst_of
 from harness.core.records.repetition import Repetition
 from harness.core.records.run import RunData
 from harness.core.records.scenario import ModelVariant
@@ -16,6 +18,17 @@ from harness.core.records.speech import SpeechKind
 SHOWN = 12
 """Phonemes that are shown from shortly before the first difference on."""
 BEFORE = 4
+BROKEN_LOST = 0.07
+"""Broken: at least this share of the original's phonemes is missing, and little came in their place.
+
+`docs/speech_quality.md` has how often accents and dropped phonemes reach it.
+"""
+FEWEST_LOST = 2
+REPLACED_SHARE = 0.25
+"""Phonemes that the original did not get, beside those it lost: more are another accent or another alphabet."""
+DROPPED_BY_ACCENTS = "ɹ"
+_LETTERS = ("Ll", "Lo", "Lu")
+"""Unicode's categories of the phonemes; marks of stress and length are modifiers (Lm)."""
 
 Weights = Callable[[ModelVariant, ModelVariant], Answer | None]
 """What is wrong with the weights of a model, held against its original's; None for nothing."""
@@ -57,12 +70,33 @@ def _phonemes(repetitions: Sequence[Repetition]) -> Given:
 
 
 def compare_phonemes(given: Given, scenario: str, reference: str) -> Answer | None:
-    """The answer for a scenario whose model got other phonemes than its original's for the same text, or None."""
-    for (each, variant), ours in given.items():
-        theirs = given.get((reference, variant), "") if each == scenario else ""
-        if theirs and (difference := first_difference(ours, theirs)):
-            return Answer(kind=SpeechKind.DIFFERENT, reason=difference)
-    return None
+    """The worst answer for a scenario whose model got other phonemes than its original's for the same text, or None."""
+    answers = {
+        variant: answer
+        for (each, variant), ours in given.items()
+        if each == scenario and (theirs := given.get((reference, variant)))
+        if (answer := judge_phonemes(ours, theirs))
+    }
+    return worst_of(answers) if answers else None
+
+
+def judge_phonemes(ours: str, theirs: str) -> Answer | None:
+    """The answer for a text whose model got the phonemes `ours`, its original's `theirs`; None if these are the same.
+
+    An accent has other sounds, at other places; speech without some of the sounds says something else.
+    """
+    difference = first_difference(ours, theirs)
+    if not difference:
+        return None
+    mine, original = (
+        Counter(sound for sound in text if category(sound) in _LETTERS and sound not in DROPPED_BY_ACCENTS)
+        for text in (ours, theirs)
+    )
+    lost, added = (original - mine).total(), (mine - original).total()
+    if lost < max(FEWEST_LOST, BROKEN_LOST * original.total()) or added > REPLACED_SHARE * lost:
+        return Answer(kind=SpeechKind.DIFFERENT, reason=difference)
+    missing = f"{lost} of {original.total()} sounds are missing"
+    return Answer(kind=SpeechKind.BROKEN, reason=f"{difference}, and {missing}")
 
 
 def first_difference(ours: str, theirs: str) -> str:

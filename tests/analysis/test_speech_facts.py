@@ -8,7 +8,7 @@ import pytest
 
 from harness.analysis.audio_comparison import AudioSimilarity
 from harness.analysis.conclude import Conclusions
-from harness.analysis.speech_facts import first_difference, speech_facts
+from harness.analysis.speech_facts import first_difference, judge_phonemes, speech_facts
 from harness.analysis.speech_quality import with_speech
 from harness.analysis.speech_rule import Answer
 from harness.core.records.run import RunData
@@ -59,6 +59,28 @@ def spoken(data: RunData, *, ours: str, theirs: str, variant: int = 0) -> RunDat
 )
 def test_the_first_difference_is_shown_with_what_surrounds_it(ours: str, theirs: str, clause: str) -> None:
     assert first_difference(ours, theirs) == (f"its model got other phonemes: {clause}" if clause else "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "kind"),
+    [
+        ("hɛloʊ wɜld haʊ ɑ ju", "hɛloʊ wɜld haʊ ɑ ju", None),
+        ("hɛlʊ wɜld haʊ ɑ u", "hɛloʊ wɜld haʊ ɑ ju", SpeechKind.BROKEN),
+        ("hɛloʊ wɜld haʊ ɑ u", "hɛloʊ wɜld haʊ ɑ ju", SpeechKind.DIFFERENT),
+        ("pɑːk ðə kɑː ɪn ðə jɑːd", "pɑːɹk ðə kɑːɹ ɪn ðə jɑːɹd", SpeechKind.DIFFERENT),
+        ("hɛlO wɜld hW ɑ ju", "hɛloʊ wɜld haʊ ɑ ju", SpeechKind.DIFFERENT),
+        ("abcdefghijklmnopqrstuvwxyzab", "abcdefghijklmnopqrstuvwxyzabcd", SpeechKind.DIFFERENT),
+        ("bcdefghijklmnopqrstuvwxyzz", "abcdefghijklmnopqrstuvwxyzabcdef", SpeechKind.BROKEN),
+        ("bcdefghijklmnopqrstuvwxyzzz", "abcdefghijklmnopqrstuvwxyzabcdef", SpeechKind.DIFFERENT),
+    ],
+    ids=["the same", "two lost", "one lost", "an accent", "an alphabet", "below the share", "few new", "many new"],
+)
+def test_phonemes_that_are_missing_and_not_replaced_break_speech(
+    ours: str, theirs: str, kind: SpeechKind | None
+) -> None:
+    answer = judge_phonemes(ours, theirs)
+    assert (answer.kind if answer else None) is kind
+    assert answer is None or answer.reason.startswith(first_difference(ours, theirs))
 
 
 @pytest.mark.parametrize(

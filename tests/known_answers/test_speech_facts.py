@@ -46,6 +46,20 @@ def start(order, *, clock, stages):
     made.__class__ = Accent
     made.british = "u8" in order.model_path
     return made
+
+class Gaps(engine.KokoroEngine):
+    some = False
+
+    def synthesise(self, request):
+        spoken = self._kokoro.tokenizer.phonemize(request.text, "en-us")
+        kept = "".join(sound for at, sound in enumerate(spoken) if not self.some or at % 10 != 4)
+        return super().synthesise(replace(request, text=kept, is_phonemes=True))
+
+def start_with_gaps(order, *, clock, stages):
+    made = engine.start(order, clock=clock, stages=stages)
+    made.__class__ = Gaps
+    made.some = "u8" in order.model_path
+    return made
 """
 
 
@@ -135,7 +149,7 @@ def test_a_variant_with_a_wrong_weight_is_broken_or_different_and_does_not_verif
 
 @pytest.fixture(scope="module")
 def accent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of an environment with an engine that speaks British with the 8-bit model."""
+    """The interpreter of an environment with engines that speak British, or lose phonemes, with the 8-bit model."""
     home = tmp_path_factory.mktemp("accent")
     venv.create(home, symlinks=True)
     site = next(home.glob("lib/python*/site-packages"))
@@ -146,7 +160,9 @@ def accent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = site / "accent-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: accent\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[kokoro_bench.engines]\naccent = accent:start\n")
+    (about / "entry_points.txt").write_text(
+        "[kokoro_bench.engines]\naccent = accent:start\ngaps = accent:start_with_gaps\n"
+    )
     return home / "bin/python"
 
 
@@ -160,3 +176,19 @@ def test_british_phonemes_in_an_american_voice_are_different(
     said = " ".join(planted.stdout.split())
     reason = "its model got other phonemes: “ɡˈɑːdən.” where the original's got “ɡˈɑːɹdən.”"
     assert f"replica-small-u8.accent.cpu.tdefault/whole/custom-0a867ea5/af_heart: {DIFFERENT}: {reason}" in said
+
+
+def test_speech_without_every_tenth_phoneme_is_broken(
+    kokoro_bench: Command, settings: dict[str, str], accent: Path
+) -> None:
+    text = ("--say", "My sister will visit us in the summer.")
+    command = ("run", "-k", "test_whole", "--model", BOTH, "--engine", "gaps", *text, *ONCE[2:])
+    planted = kokoro_bench(*command, python=accent, **settings)
+    assert planted.returncode == 3, planted.stdout + planted.stderr
+    lost = re.search(
+        r"replica-small-u8\.gaps[^:]*: Its speech is broken[^:]*: its model got other phonemes: “[^”]+” where the"
+        r" original's got “[^”]+”, and (\d) of 2\d sounds are missing",
+        " ".join(planted.stdout.split()),
+    )
+    assert lost, planted.stdout
+    assert 2 <= int(lost[1]) <= 4
