@@ -22,7 +22,8 @@ def planned(*sessions: list[Run]) -> PlannedRtf:
 
 
 @pytest.mark.parametrize(
-    ("rtf", "value"), [(0.01, 0.2), (0.16, 0.2), (0.161, 0.3), (0.32, 0.4), (0.4, 0.5), (0.64, 0.8), (0.7, 1), (5, 1)]
+    ("rtf", "value"),
+    [(0.01, 0.2), (0.16, 0.2), (0.161, 0.25), (0.32, 0.4), (0.39, 0.5), (0.42, 0.55), (0.64, 0.8), (0.7, 1), (5, 1)],
 )
 def test_it_is_the_next_of_a_few_values_above_the_margin(rtf: float, value: float) -> None:
     assert planned([run(51, rtf)]).planned == value

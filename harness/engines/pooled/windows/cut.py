@@ -10,12 +10,14 @@ the window, the second half computes what the model computes.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.core.graph_nodes import ancestors
 from harness.core.instance_norms import TIME, Norm, find_adaptive, find_norms
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import onnx_ir as ir
 
 TEXT, PITCH, ENERGY, SPECTRUM = "text", "pitch", "energy", "spectrum"
@@ -23,9 +25,7 @@ FEATURES = (TEXT, PITCH, ENERGY, SPECTRUM)
 """What passes from half to half, float32, time last: the encoded text, the two curves and the source's spectrum."""
 SHARE = "share"
 """The input of the second half with the weight of the earlier statistics, float32 [1]."""
-AXES_ARE_AN_INPUT = 18
-"""The opset from which the axes of ReduceMean are an input."""
-VERSION = 2
+VERSION = 3
 """Increase it when the halves of a graph change."""
 
 
@@ -60,7 +60,7 @@ def cut(source: Path, features: Path, sound: Path) -> None:
     second = ir.convenience.extract(model.graph, [*places, *model.graph.inputs], [audio])
     for value in [each for each in second.inputs if not each.uses()]:
         second.inputs.remove(value)
-    _remember(second, opset=model.opset_imports[""])
+    _remember(second)
     for half, path in ((first, features), (second, sound)):
         # The metadata has the stamp of a graph that may not run everywhere, and the vocabulary of newer exports.
         ir.save(ir.Model(half, ir_version=model.ir_version, metadata_props=dict(model.metadata_props)), path)
@@ -117,7 +117,7 @@ def _unsqueezed(value: "ir.Value | None") -> "ir.Value | None":
     return None
 
 
-def _remember(graph: "ir.Graph", *, opset: int) -> None:
+def _remember(graph: "ir.Graph") -> None:
     """Let each norm combine its statistics with earlier ones, which become inputs and outputs."""
     import numpy as np
     import onnx_ir as ir
@@ -136,7 +136,7 @@ def _remember(graph: "ir.Graph", *, opset: int) -> None:
         earlier = tuple(
             _input(graph, name(number), [1, f"channels of norm {number}", 1]) for name in (mean_input, variance_input)
         )
-        combined = _combine(graph, norm, share=share, rest=rest.outputs[0], earlier=earlier, opset=opset)
+        combined = _combine(graph, norm, share=share, rest=rest.outputs[0], earlier=earlier)
         graph.outputs.extend(combined)
     RemoveUnusedNodesPass()(ir.Model(graph, ir_version=10))
 
@@ -144,19 +144,25 @@ def _remember(graph: "ir.Graph", *, opset: int) -> None:
 class _Maker:
     """Makes the nodes of one norm, in order."""
 
-    def __init__(self, name: str, *, opset: int) -> None:
+    def __init__(self, name: str) -> None:
         self.made: list[ir.Node] = []
         self._name = name
-        self._opset = opset
 
     def add(self, kind: str, *inputs: "ir.Value", **attributes: object) -> "ir.Value":
         """The result of a new node."""
+        return self._add(kind, inputs, attributes)[0]
+
+    def _add(
+        self, kind: str, inputs: "Sequence[ir.Value]", attributes: "Mapping[str, Any]", outputs: int = 1
+    ) -> "Sequence[ir.Value]":
         import onnx_ir as ir
 
-        node = ir.node(kind, inputs, attributes or None, name=f"{self._name}/windowed-{len(self.made)}")  # type: ignore[arg-type]
-        node.outputs[0].name = f"{node.name}-output"
+        name = f"{self._name}/windowed-{len(self.made)}"
+        node = ir.node(kind, inputs, attributes or None, num_outputs=outputs, name=name)
+        for number, output in enumerate(node.outputs):
+            output.name = f"{name}-output-{number}"
         self.made.append(node)
-        return node.outputs[0]
+        return node.outputs
 
     def constant(self, value: float | list[int]) -> "ir.Value":
         """A float32 number, or an int64 vector."""
@@ -166,11 +172,19 @@ class _Maker:
         array = np.array(value, dtype=np.float32 if isinstance(value, float) else np.int64)
         return self.add("Constant", value=ir.tensor(array))
 
-    def over_time(self, value: "ir.Value") -> "ir.Value":
-        """The mean of [1, channels, time] over time, its axis kept."""
-        if self._opset < AXES_ARE_AN_INPUT:
-            return self.add("ReduceMean", value, axes=[TIME], keepdims=1)
-        return self.add("ReduceMean", value, self.constant([TIME]), keepdims=1)
+    def normalised(self, x: "ir.Value", epsilon: float) -> "tuple[ir.Value, ir.Value, ir.Value]":
+        """[1, channels, time] normalised over time, and the mean and the deviation √(variance + epsilon) of that.
+
+        One kernel of ONNX Runtime, which knows this operator in graphs of older opsets too; the norm written out is
+        four passes over the sound, a few hundredths of all the work.
+        """
+        import numpy as np
+        import onnx_ir as ir
+
+        points = self.add("Gather", self.add("Shape", x), self.constant([TIME]))
+        ones = self.add("ConstantOfShape", points, value=ir.tensor(np.ones(1, dtype=np.float32)))
+        normal, mean, reciprocal = self._add("LayerNormalization", (x, ones), {"axis": TIME, "epsilon": epsilon}, 3)
+        return normal, mean, self.add("Reciprocal", reciprocal)
 
     def column(self, value: "ir.Value") -> "ir.Value":
         """As [1, channels, 1]."""
@@ -184,7 +198,6 @@ def _combine(
     share: "ir.Value",
     rest: "ir.Value",
     earlier: "tuple[ir.Value, ...]",
-    opset: int,
 ) -> "tuple[ir.Value, ir.Value]":
     """Replace a norm by one over its window and what came before; return the combined mean and variance.
 
@@ -193,7 +206,7 @@ def _combine(
     """
     import onnx_ir as ir
 
-    make = _Maker(norm.name, opset=opset)
+    make = _Maker(norm.name)
     add = make.add
 
     def about(mean: "ir.Value", variance: "ir.Value", weight: "ir.Value") -> "ir.Value":
@@ -201,12 +214,17 @@ def _combine(
         return add("Mul", weight, add("Add", variance, add("Mul", off, off)))
 
     before_mean, before_variance = earlier
-    window_mean = make.over_time(norm.x)
-    centred = add("Sub", norm.x, window_mean)
-    window_variance = make.over_time(add("Mul", centred, centred))
+    epsilon = make.constant(norm.epsilon)
+    normal, window_mean, deviation = make.normalised(norm.x, norm.epsilon)
+    window_variance = add("Sub", add("Mul", deviation, deviation), epsilon)
     middle = add("Add", add("Mul", share, before_mean), add("Mul", rest, window_mean))
     variance = add("Add", about(window_mean, window_variance, rest), about(before_mean, before_variance, share))
-    new, old = _normalised(make, norm, middle, variance)
+    factor = add("Reciprocal", add("Sqrt", add("Add", variance, epsilon)))
+    scale, shift, old = _adapted(make, norm)
+    factor = factor if scale is None else add("Mul", factor, scale)
+    offset = add("Mul", add("Sub", window_mean, middle), factor)
+    offset = offset if shift is None else add("Add", offset, shift)
+    new = add("Add", add("Mul", normal, add("Mul", deviation, factor)), offset)
     graph.insert_before(old.producer(), make.made)  # type: ignore[arg-type]
     old.replace_all_uses_with(new)
     for value in (middle, variance):
@@ -214,26 +232,17 @@ def _combine(
     return middle, variance
 
 
-def _normalised(make: _Maker, norm: Norm, mean: "ir.Value", variance: "ir.Value") -> "tuple[ir.Value, ir.Value]":
-    """The norm with this mean and variance, and what it replaces: the norm, with its adaptive scale and shift if any.
-
-    All of it is one product and one sum, two passes over the window.
-    """
-    add = make.add
-    factor = add("Reciprocal", add("Sqrt", add("Add", variance, make.constant(norm.epsilon))))
-    offset = None
-    if norm.scale is not None and norm.shift is not None:
-        factor = add("Mul", factor, make.column(norm.scale))
-        offset = make.column(norm.shift)
+def _adapted(make: _Maker, norm: Norm) -> "tuple[ir.Value | None, ir.Value | None, ir.Value]":
+    """By what the norm is multiplied and shifted, its adaptive scale and shift included, and where its result is."""
+    scale = None if norm.scale is None else make.column(norm.scale)
+    shift = None if norm.shift is None else make.column(norm.shift)
     adaptive = find_adaptive(norm)
-    if adaptive is not None:
-        scale, shift = make.column(adaptive.scale), make.column(adaptive.shift)
-        factor = add("Mul", factor, scale)
-        offset = shift if offset is None else add("Add", add("Mul", offset, scale), shift)
-    moved = add("Mul", mean, factor)
-    offset = add("Neg", moved) if offset is None else add("Sub", offset, moved)
-    new = add("Add", add("Mul", norm.x, factor), offset)
-    return new, norm.result if adaptive is None else adaptive.total.outputs[0]
+    if adaptive is None:
+        return scale, shift, norm.result
+    by, to = make.column(adaptive.scale), make.column(adaptive.shift)
+    scale = by if scale is None else make.add("Mul", scale, by)
+    shift = to if shift is None else make.add("Add", make.add("Mul", shift, by), to)
+    return scale, shift, adaptive.total.outputs[0]
 
 
 def _input(graph: "ir.Graph", name: str, shape: "list[int | str]") -> "ir.Value":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 FRAMES_PER_S = 40
 FRAME = 600
 """Samples of a frame of features, at 24 kHz."""
-CONTEXT = 4
+CONTEXT = 3
 """Frames that are decoded on either side of a window and not played: the decoder's convolutions reach about so far."""
 FADE = 240
 """Samples over which two windows are cross-faded, half of them on either side of the cut: 10 ms."""
@@ -26,8 +26,13 @@ WINDOWS_SHARE = 0.85
 
 The rest of what a short segment costs is of a fixed size, as a window's context is, which is counted by itself.
 """
-SLACK = 0.75
-"""A window may end anywhere in the last part of what is planned for it, from this share on."""
+SLACKS = (0.75, 0.85, 0.95, 1.0)
+"""A window may end anywhere in the last part of what is planned for it, from one of these shares on.
+
+It is the first with which a segment has the fewest windows: each costs its context and a cut.
+"""
+STRETCH = 1.1
+"""The last window may be so many times as long as planned, rather than leave a rest for another one."""
 VOICED_HZ = 10.0
 _VOICED_COST = 3.0
 """What a cut within a voiced sound costs beside one where the energy is higher by so much, in the model's own unit."""
@@ -65,7 +70,7 @@ def leading_silence(text: "NDArray[np.float32]") -> int:
 
 def window_ends(
     pitch: "NDArray[np.float32]", energy: "NDArray[np.float32]", pace: Pace, *, begin: int = 0
-) -> Iterator[int]:
+) -> tuple[int, ...]:
     """The frames at which windows end, from the curves with two points for each frame; the last is the speech's end.
 
     The first window begins at the frame `begin`.
@@ -73,21 +78,27 @@ def window_ends(
     Cuts lie where little sounds: at the lowest energy of the last part of a window, in a voiceless place if there is
     one, where two windows that differ a little in phase and timbre can be joined unheard.
     """
-    import numpy as np
-
     frames = pitch.size // 2
     voiced = pitch.reshape(-1)[: 2 * frames].reshape(frames, 2).max(axis=1) > VOICED_HZ
     loud = energy.reshape(-1)[: 2 * frames].reshape(frames, 2).mean(axis=1)
     cost = loud[:-1] + loud[1:] + _VOICED_COST * (voiced[:-1] | voiced[1:])
+    return min((tuple(_ends(cost, pace, begin, slack)) for slack in SLACKS), key=len)
+
+
+def _ends(cost: "NDArray[np.float32]", pace: Pace, begin: int, slack: float) -> Iterator[int]:
+    """The ends of windows, each at the lowest `cost` of a cut behind a frame, from the share `slack` of it on."""
+    import numpy as np
+
+    frames = len(cost) + 1
     start = begin
     decoded = 0.0
     limit = pace.begin()
     while start < frames:
         left = frames - start
         end = frames
-        if left > 1.2 * limit and left >= limit * SLACK + SHORTEST:
+        if left > STRETCH * limit and left >= limit * slack + SHORTEST:
             last = min(start + limit, frames - SHORTEST)
-            least = min(start + round(SLACK * limit), last)
+            least = min(start + round(slack * limit), last)
             end = least + int(np.argmin(cost[least - 1 : last]))
         yield end
         decoded += end - start + 2 * CONTEXT if start > begin else 0

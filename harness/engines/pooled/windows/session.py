@@ -109,7 +109,7 @@ class HalvesSession:
     def plan(self, speech: Speech, pace: Pace, prior: "Callable[[], Statistics]") -> Progress:
         """The windows of the speech, with the statistics of its voice to begin with if there is more than one."""
         start = leading_silence(speech.features[TEXT])
-        ends = tuple(window_ends(speech.features[PITCH], speech.features[ENERGY], pace, begin=start))
+        ends = window_ends(speech.features[PITCH], speech.features[ENERGY], pace, begin=start)
         return Progress(
             speech=speech, ends=ends, start=start, statistics=prior() if len(ends) > 1 else (), weight=PRIOR_FRAMES
         )
