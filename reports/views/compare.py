@@ -135,15 +135,21 @@ def _distinct_names(before: Scenario, after: Scenario) -> tuple[str, str]:
     return names[0], names[1]
 
 
+UNKNOWN = "no interval"
+"""The word for a pair of which a value has no interval, so that nobody knows whether they lie apart."""
+
+
 def _sentence(pairs: tuple[Pair, ...], of: str, *, only_later: int = 0, only_earlier: int = 0) -> str:
-    """A sentence with the numbers of pairs that do not overlap and of values that only one run has."""
+    """A sentence with the numbers of pairs that do not overlap or have no interval, and of values of only one run."""
     apart = sum(pair.css != "same" for pair in pairs)
     figures = f"{count(len(pairs), 'figure')} that both {of} have"
     lie = f"{apart} {'lies' if apart == 1 else 'lie'}" if apart else "none lies"
+    missing = sum(pair.word == UNKNOWN for pair in pairs)
+    unknown = f"; {missing} {'has' if missing == 1 else 'have'} no interval" if missing else ""
     only = [f"{number} only in the {which}" for number, which in ((only_later, "later"), (only_earlier, "earlier"))
             if number]  # fmt: skip
     alone = f" Without a counterpart: {listed(only)}." if only else ""
-    return f"Of the {figures}, {lie} apart beyond their intervals.{alone}"
+    return f"Of the {figures}, {lie} apart beyond their intervals{unknown}.{alone}"
 
 
 def duel_of(data: RunData) -> tuple[tuple[Scenario, Scenario], ...]:
@@ -250,7 +256,7 @@ def _apart(old: Summary, new: Summary) -> tuple[str, str]:
     if old.definition != new.definition:
         return "none", "another definition"
     if old.interval is None or new.interval is None:
-        return "same", "no interval"
+        return "same", UNKNOWN
     metric = metric_of(new.metric)
     # A stage's share is relative to its own total, so it is neither better nor worse.
     if metric.direction is Direction.NEITHER or (metric.share and not metric.gated):

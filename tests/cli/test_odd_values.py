@@ -1,5 +1,6 @@
 """Values that no key can mean, and files that are no exports: one line before anything is measured, with code 2."""
 
+import json
 import os
 from pathlib import Path
 
@@ -63,6 +64,16 @@ def test_no_age_that_is_no_number_is_taken(here: Command) -> None:
     assert "'nan' is not a finite number" in here("runtimes", "prune", "--older-than", "nan").stderr
 
 
+def test_a_comparison_says_how_many_values_have_no_interval(here: Command) -> None:
+    assert [here(*RUN, "--script", pace).returncode for pace in ("pace=1", "pace=2")] == [0, 0]
+    found = json.loads(here("compare", "latest~1", "latest", "--json").stdout)
+    unknown = [each for each in found["values"] if each["apart"] == "no interval"]
+    assert any(each["ratio"] and each["ratio"] > 1.5 for each in unknown)
+    said = f"none lies apart beyond their intervals; {len(unknown)} have no interval."
+    assert said in found["sentence"]
+    assert said in here("compare", "latest~1", "latest").stdout
+
+
 def test_the_newest_run_is_not_compared_with_itself_unless_asked(here: Command) -> None:
     assert here(*RUN).returncode == 0
     refused(here("compare", "latest"), "which is no duel and the newest run", "compare latest~1 latest")
@@ -90,6 +101,14 @@ def test_bytes_that_are_no_http_are_quoted_in_a_few_words(here: Command) -> None
     assert line.endswith(
         "does not answer in HTTP: illegal status line: bytes 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff 00 ff"
     )
+
+
+def test_names_of_scenarios_are_whole_in_a_pipe(here: Command) -> None:
+    with answering(says(b"nothing\r\n\r\n")) as url:
+        ended = here("validate", "--url", url, "--budget", "2s", "--launches", "1")
+    names = {each["scenario_id"] for each in json.loads(here("runs", "show", "--json").stdout)["targets"]}
+    assert names
+    assert [name for name in names if f" {name} " not in ended.stdout] == []
 
 
 def test_a_text_of_many_words_does_not_fill_the_list_of_runs(here: Command) -> None:
