@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from harness.models.replica import Recipe, build_model, build_voices
+from harness.models.replica.assemble import build_model, build_voices
+from harness.models.replica.recipe import Recipe
 
 MATRIX_WORK = frozenset({"Conv", "ConvTranspose", "FusedMatMul", "Gemm", "LSTM", "MatMul"})
 SHARE_TOLERANCE = 3.0

@@ -17,6 +17,8 @@ from harness.plan.config import Config
 FORMS = ("pytest-benchmark", "csv", "jsonl", "bencher", "openmetrics", "junit")
 LONGEST_LINE = 1 << 26
 """Bytes of a record of an export, at most."""
+LONGEST_SELECTION = 120
+"""Characters of a selection that the table shows, at most: a user's own text may have the length of a book."""
 
 
 @click.group()
@@ -58,7 +60,6 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
 
     from reports.terminal.console import make_console
     from reports.terminal.plain_table import PlainTable
-    from reports.text.choices import brief
 
     table = PlainTable(
         "run", "started (UTC)", "status", "selection", "machine", "blocks", "invalid", "worse", "waived", "missed"
@@ -67,8 +68,12 @@ def list_runs(config: Config, limit: int, as_json: bool) -> None:  # noqa: FBT00
         started = datetime.fromtimestamp(row.started_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
         counts = (row.blocks, row.invalid, row.regressed, row.waived, row.missed)
         cells = ("–" if count is None else str(count) for count in counts)
-        table.add_row(row.id, started, row.status.value, brief(row.selection), row.machine_key, *cells)
+        table.add_row(row.id, started, row.status.value, _brief(row.selection), row.machine_key, *cells)
     make_console().print(table)
+
+
+def _brief(selection: str) -> str:
+    return selection if len(selection) <= LONGEST_SELECTION else f"{selection[: LONGEST_SELECTION - 1]}…"
 
 
 @runs.command()

@@ -28,11 +28,12 @@ from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import recipe_named
 from harness.models.recipes import BY_SUFFIX, Recipe, graph_recipe_named
 from harness.models.replica.catalogue import BuiltReplicas, Replicas, described, needed_bytes, replica_key
-from harness.models.verify import Verification, verify
 from harness.models.voices import read_voices
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from harness.models.verify import Verification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +182,13 @@ class Catalogue:
             manifest = self.cache.by_digest(manifest.variant.parent)
         return manifest
 
-    def verify(self, name_or_path: str | Path, voices: Path | None = None) -> Verification:
+    def verify(self, name_or_path: str | Path, voices: Path | None = None) -> "Verification":
         """Hash a model anew, parse it, look at its voices and let it speak; nothing that is remembered is trusted.
 
         Raises ModelError only where there is nothing to verify.
         """
+        from harness.models.verify import verify
+
         model, voices_path, manifest = self._locate(name_or_path, voices)
         expected = manifest.variant.sha256 if manifest else ""
         parent = self.cache.by_digest(manifest.variant.parent) if manifest else None

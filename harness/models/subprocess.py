@@ -69,7 +69,8 @@ def _do(job: Job) -> Answer:
 def _read(job: Job) -> None:
     """Do what makes no model of another."""
     if job.replicate is not None:
-        from harness.models.replica import Recipe, build_model
+        from harness.models.replica.assemble import build_model
+        from harness.models.replica.recipe import Recipe
 
         build_model(Recipe(**job.replicate.recipe), Path(job.replicate.model))  # type: ignore[arg-type]
     if job.examine is not None:

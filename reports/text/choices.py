@@ -14,9 +14,6 @@ LONGEST_TEXT = 40
 _OPTION = re.compile(r" (?=(?:--[a-z][a-z-]*|-[km]) )")
 _MODEL = re.compile(r"\.(?:onnx|ort)$", re.IGNORECASE)
 
-LINE = 120
-"""Characters of a selection that are shown, at most."""
-
 
 def chosen(selection: str) -> str:
     """The parts of a stored selection, such as `quick --model a.onnx,b.onnx --threads 1`: "quick · a, b · 1 thread".
@@ -31,11 +28,6 @@ def _choice(option: str) -> str:
     name, _, value = option.partition(" ")
     named = _NAMED.get(name)
     return named(split_list(value)) if named else f"{name} {value}"
-
-
-def brief(text: str) -> str:
-    """`text`, cut where it is longer than a line: a user's own text may have the length of a book."""
-    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
 
 def _items(items: Sequence[str]) -> str:

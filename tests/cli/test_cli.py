@@ -97,12 +97,6 @@ class TestHelp:
         assert "--users" in loads[1].stderr
         assert "--listeners" not in here("load", "--help").stdout
 
-    def test_nothing_heavy_is_imported_for_it(self, kokoro_bench: Command) -> None:
-        found = kokoro_bench("--help", PYTHONPROFILEIMPORTTIME="1")
-        imported = {line.rpartition("|")[2].strip().split(".")[0] for line in found.stderr.splitlines()}
-        assert "click" in imported
-        assert not imported & {"numpy", "onnx", "onnxruntime", "sqlalchemy", "pytest", "rich", "matplotlib", "scipy"}
-
     def test_a_misspelt_command_names_the_nearest(self, kokoro_bench: Command) -> None:
         found = kokoro_bench("baselin")
         assert found.returncode == 2

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 PROBE = r"""
-import gc, json, sys
+import atexit, gc, json, os, sys
 from importlib import metadata
 
 gc.disable()
+done = []
+atexit.register(lambda: done and os._exit(0))
 
 def part(name, load):
     try:
@@ -53,9 +55,12 @@ def espeak():
 for name, load in (("packages", packages), ("sharing", sharing), ("onnxruntime", runtime),
                    ("kokoro-onnx", kokoro), ("espeak-ng", espeak)):
     part(name, load)
-gc.freeze()
+done.append(True)
 """
 """Prints a line per part as soon as it is done. After a crash the first missing part shows the cause.
+
+Once all parts are tried, the process ends without taking apart what it has loaded. What is registered first for the end
+is called last, so phonemizer has removed its copy of espeak-ng by then.
 
 `sharing` is `metadata.packages_distributions` for two packages. That reads the metadata and the files of all packages,
 which takes longer than to load everything here.

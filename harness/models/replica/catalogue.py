@@ -10,7 +10,7 @@ from harness.core.errors import ModelError
 from harness.models.jobs import Job, Replicate, run_child
 
 if TYPE_CHECKING:
-    from harness.models.replica import Recipe
+    from harness.models.replica.recipe import Recipe
 
 _NAME = re.compile(
     r"replica(?:-(?P<size>small)|-w(?P<width>[0-9]+(?:\.[0-9]+)?))?(?P<tokens>-tokens)?(?P<plain>-plain)?(?:-seed(?P<seed>[0-9]+))?"
@@ -50,7 +50,7 @@ class BuiltReplicas:
         match = _NAME.fullmatch(name)
         if match is None:
             return None
-        from harness.models.replica import Recipe
+        from harness.models.replica.recipe import Recipe
 
         return Recipe(
             size="small" if match["size"] else "full",
@@ -62,7 +62,7 @@ class BuiltReplicas:
 
     def build(self, recipe: "Recipe", *, model: Path, voices: Path) -> None:
         """Write both files, the model in a child process. Raises ModelError."""
-        from harness.models.replica import build_voices
+        from harness.models.replica.assemble import build_voices
 
         answer = run_child(Job(replicate=Replicate(recipe=asdict(recipe), model=str(model))), model.parent)
         if answer.error:

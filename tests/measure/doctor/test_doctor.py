@@ -449,6 +449,17 @@ def test_a_child_that_dies_in_the_middle_is_told_by_its_code(monkeypatch: pytest
     assert [name for name, _ in result.packages] == ["numpy"]
 
 
+def test_the_copy_of_espeak_ng_is_removed_when_the_child_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    look = "print(*(each.name for each in os.scandir(os.environ['TMPDIR']) if each.is_dir()), file=sys.stderr)"
+    looking = installation.PROBE.replace("done.append(True)", f"{look}\ndone.append(True)")
+    assert looking != installation.PROBE
+    child = subprocess.run([sys.executable, "-P", "-c", looking], capture_output=True, text=True, check=True)
+    assert parse_probe(child.stdout, ending="").phonemes
+    assert child.stderr.strip(), "no copy was made"
+    assert [each.name for each in tmp_path.iterdir() if each.is_dir()] == []  # ONNX Runtime leaves a file
+
+
 def test_every_package_that_brings_onnxruntime_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         "declared": ("top_level.txt", "onnxruntime\n"),

@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from harness.models.replica import Recipe, build_model, build_voices
+from harness.models.replica.assemble import build_model, build_voices
+from harness.models.replica.recipe import Recipe
 
 SAMPLE_RATE = 24_000
 

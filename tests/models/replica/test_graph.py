@@ -9,8 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from harness.models.replica import Recipe, build_model, build_voices
+from harness.models.replica.assemble import build_model, build_voices
 from harness.models.replica.dimensions import configuration_text
+from harness.models.replica.recipe import Recipe
 
 Small = Callable[..., Path]
 MADE_BY_THE_RUNTIME = {"Split", "FastGelu", "FusedMatMul"}

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from harness.core.errors import UsageError
-from harness.models.replica import Recipe
 from harness.models.replica.catalogue import described
 from harness.models.replica.dimensions import dimensions
+from harness.models.replica.recipe import Recipe
 
 OTHERS = [
     Recipe(size="small"),

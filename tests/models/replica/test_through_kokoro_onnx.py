@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 from kokoro_onnx import Kokoro
 
-from harness.models.replica import Recipe, build_model
+from harness.models.replica.assemble import build_model
+from harness.models.replica.recipe import Recipe
 
 Small = Callable[..., Path]
 TEXT = "Hello world. This is a short test, in two sentences."
