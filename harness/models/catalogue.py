@@ -15,14 +15,7 @@ from harness.models.graph_facts import GraphFacts
 from harness.models.inspect import Examiner, check_face
 from harness.models.licences import Licence, notice_file, notices
 from harness.models.listing import Entry, list_entries
-from harness.models.naming import (
-    as_path,
-    dequantised_from,
-    dequantised_names,
-    derivations,
-    derived_name,
-    label_of,
-)
+from harness.models.naming import as_path, dequantised_from, dequantised_names, derivations, derived_name, label_of
 from harness.models.obtain import EVERY_SOURCE, MODEL_FROM, VOICES_FROM, Source, obtain
 from harness.models.quantise.calibration_inputs import calibration_feeds
 from harness.models.quantise.recipes import recipe_named
