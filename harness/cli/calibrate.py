@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, one_arm, read_value
+from harness.cli.options import SEARCHING, configured, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
 from harness.core.output_files import check_directory
 from harness.core.quantities import as_positive_share, as_share
@@ -25,7 +25,7 @@ def sizes_of(context: click.Context, parameter: click.Parameter, value: tuple[st
 
 
 @command()
-@configured(*MEASURING)
+@configured(*SEARCHING)
 @click.option(
     "--duels", type=click.IntRange(min=1), default=20, show_default=True, metavar="COUNT", help="duels per size"
 )

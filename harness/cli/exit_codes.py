@@ -96,6 +96,11 @@ OWN: Mapping[str, Mapping[ExitCode, str]] = MappingProxyType({
         ExitCode.UNDECIDED: "inconclusive, where --require answer asks for a decision",
         ExitCode.INTERRUPTED: _STORED,
     },
+    "schedule explain": {
+        ExitCode.OK: "the search came to its end, or there is nothing to search: the last line says why",
+        ExitCode.MEASUREMENT: "good or bad could not be measured",
+        ExitCode.INTERRUPTED: "ended by Ctrl-C or SIGTERM; the same command goes on from there",
+    },
     "serve": {ExitCode.OK: "ended by Ctrl-C or SIGTERM, after the answers in progress", ExitCode.INTERRUPTED: _EARLIER},
     "mock-server": {ExitCode.OK: "ended by Ctrl-C or SIGTERM", ExitCode.INTERRUPTED: _EARLIER},
     "doctor": {

@@ -50,7 +50,6 @@ def list_models(as_json: bool) -> None:  # noqa: FBT001 - click's own
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def show(name: str, voices: Path | None, as_json: bool) -> None:  # noqa: FBT001 - click's own
     """Show a model: files, digest, origin and licences, inputs and outputs, operators, voices."""
-    from harness.cli.models import as_lines, described
     from harness.plan.model_catalogue import model_catalogue
 
     details = described(model_catalogue().show(name, voices))

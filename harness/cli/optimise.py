@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, one_arm, read_value, write_output
+from harness.cli.options import SEARCHING, configured, one_arm, read_value, write_output
 from harness.cli.recommend import GOALS
 from harness.core.errors import ExitCode, UsageError
 from harness.core.quantities import as_positive_share
@@ -22,7 +22,7 @@ EQUIVALENT, ANY = "equivalent", "any"
 
 
 @command()
-@configured(*(name for name in MEASURING if name not in ("model", "quality")))
+@configured(*(name for name in SEARCHING if name not in ("model", "quality")))
 @click.option("--for", "goal", type=click.Choice(GOALS), default="ttfa", show_default=True, help="what to optimise")
 @click.option(
     "--quality",

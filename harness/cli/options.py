@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 MEASURING = tuple(key.name for key in KEYS)
+SEARCHING = tuple(name for name in MEASURING if name not in ("report", "summary"))
+"""Of a command that measures many runs, and writes a page or a summary of none."""
 STORED = ("results", "baselines", "report")
 AXES = ("model", "provider", "threads", "runtime")
 """Each of several of these is an arm of its own."""

@@ -38,7 +38,7 @@ def print_tried(found: "Outcome") -> None:
         )
     console.print(table)
     for data in found.judged:
-        tell(console, f"speech judged in run {data.run.id}: its page of the report has speed against sound and memory")
+        tell(console, f"speech judged in run {data.run.id}: `kokoro-bench report` draws speed against sound and memory")
 
 
 def tried(found: "Outcome") -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.grouped_help import command
-from harness.cli.options import MEASURING, configured, one_arm, read_value
+from harness.cli.options import SEARCHING, configured, one_arm, read_value
 from harness.core.errors import ExitCode, UsageError
 from harness.core.quantities import as_positive_share
 from harness.plan.config import Config
@@ -23,7 +23,7 @@ METRIC = {"ttfa": "ttfa", "throughput": "rtf", "memory": "rss_peak"}
 
 
 @command()
-@configured(*MEASURING)
+@configured(*SEARCHING)
 @click.option(
     "--for", "goal", type=click.Choice(list(METRIC)), default="ttfa", show_default=True, help="what to optimise"
 )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.analysis.advice.drift import machine_change
+from harness.analysis.advice.halving import budgets
 from harness.analysis.advice.recommend import OBJECTIVES, quality_failures
 from harness.analysis.advice.sound import Sound, sound_of
 from harness.analysis.advice.stalls import stalled
@@ -204,8 +205,10 @@ def _proven(outcome: Outcome, runs: SearchRuns, *, left_s: float) -> Outcome:
     per_launch = _launch_s(outcome) + 2 * _pair_s(outcome, texts[0]) if by_launch else 0.0
     costs = [EARLIEST_BLOCKS * (per_launch or _pair_s(outcome, text)) for text in texts]
     if left_s < costs[0]:
-        more = outcome.wanted.budget_s + costs[0] - max(left_s, 0.0)
-        minutes = math.ceil(more / 60)
+        # The rounds take their equal parts of a larger budget too, and judging takes some of the duel's.
+        parts = len(budgets(len(outcome.found.rounds[0].found), budget_s=1.0))
+        enough_s = parts * (costs[0] + sum(data.seconds for data in outcome.judged))
+        minutes = math.ceil(max(enough_s, outcome.wanted.budget_s + costs[0] - max(left_s, 0.0)) / 60)
         why = f"no time was left for the final duel, so nothing is proven: `--budget {minutes}m --resume` makes it"
         return replace(outcome, unproven=why)
     sides: DuelArms = DuelArms(candidate=search.arm(outcome.winner), reference=search.base)

@@ -203,6 +203,16 @@ def test_bisection_of_alert_is_on_its_page(accepted: Found, monkeypatch: pytest.
     assert f'<a href="../bisections/{page.name}">' in html
 
 
+def test_bisection_of_alert_whose_end_is_lost_ends_with_3(accepted: Found, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted.measure("noise=0.01,pace=1.2")
+    key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)
+    found = Between(subject="arms", places=arm_places([f"script=pace={pace}" for pace in ("1", "1.2", "none")]))
+    monkeypatch.setattr("harness.runner.explain.between", lambda *_given, **_named: found)
+    shown = accepted.here("schedule", "explain", str(key), "--budget", "120s")
+    assert shown.returncode == 3, shown.stderr
+    assert "good and bad cannot be compared: the candidate was lost: " in shown.stderr
+
+
 def test_undecided_bisection_of_alert_says_how_it_goes_on(accepted: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     accepted.measure("noise=0.01,pace=1.2")
     key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)

@@ -211,6 +211,15 @@ def _explained(world: World) -> None:
     world.answers("harness.runner.explain.between", Between(reason="only one step lies between"))
 
 
+def _explained_in_vain(world: World) -> None:
+    """An alert whose change has several steps, of which an end cannot be measured."""
+    from harness.runner.explain import Between
+
+    _explained(world)
+    world.answers("harness.runner.explain.between", Between(subject="arms", places=(None,) * 3))  # type: ignore[arg-type]
+    world.raises("harness.cli.schedule_explain._search", MeasurementError("arranged"))
+
+
 def _model(world: World) -> None:
     for name in ("build", "obtain", "quantise", "optimise"):
         world.answers(f"harness.models.catalogue.Catalogue.{name}", world.small)
@@ -302,6 +311,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
         ("schedule", "run-now", "nightly"), _night(FireOutcome.INTERRUPTED, ended=True)
     ),
     ("schedule explain", OK): Case(("schedule", "explain", "1"), _explained),
+    ("schedule explain", MEASUREMENT): Case(("schedule", "explain", "1"), _explained_in_vain),
     ("schedule alert", OK): Case(("schedule", "alert", "1"), World.alert),
     ("schedule confirm", OK): Case(("schedule", "confirm", "1"), _confirmed(OK)),
     ("schedule confirm", WORSE): Case(("schedule", "confirm", "1"), _confirmed(OK, WORSE, UNDECIDED)),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -55,6 +56,14 @@ def test_one_that_cannot_be_written_is_refused_before_anything_is_measured(
     assert " — " in line
     assert "measuring" not in found.stdout
     assert not list(tmp_path.rglob("*.sqlite"))
+
+
+@pytest.mark.parametrize("command", [*PLACES, "optimise"])
+def test_a_command_has_no_option_for_an_output_that_it_does_not_write(here: Command, command: str) -> None:
+    told = here(command, "--help").stdout.partition("Where results go:")[2].partition("Exit codes:")[0]
+    named = set(re.findall(r"^ +(--[a-z]+) ", told, re.MULTILINE))
+    assert named >= {"--results"}
+    assert named - {"--baselines"} == {*PLACES.get(command, ("--results",))} - {"--baselines"}
 
 
 def test_those_of_a_run_are_made(here: Command, tmp_path: Path) -> None:

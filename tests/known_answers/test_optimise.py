@@ -6,6 +6,7 @@ The judge of speech is scripted, as in the tests of the quality verdict. The 8-b
 """
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -143,6 +144,16 @@ def test_without_time_for_the_duel_nothing_is_proven(here: Command, judged: Plan
     assert "speech 1: " in text
     assert f"{FAST} leads, but no time was left for the final duel, so nothing is proven" in text
     assert "session = ort.InferenceSession(" not in text
+
+
+@pytest.mark.usefixtures("its_own_texts")
+def test_the_budget_that_it_names_has_time_for_the_final_duel(here: Command, judged: Plant) -> None:
+    judged()
+    (minutes,) = re.findall(r"`--budget (\d+)m --resume` makes it", " ".join(here(*SEARCH[:-1], "1s").stdout.split()))
+    found = here(*SEARCH[:-1], f"{minutes}m", "--resume")
+    assert found.returncode == 0, found.stderr
+    assert "no time was left" not in found.stdout
+    assert f"final duel of {FAST}" in found.stdout + found.stderr
 
 
 def test_where_nothing_is_better_nothing_is_taken(here: Command, judged: Plant) -> None:
