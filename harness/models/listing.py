@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.records.scenario import DEQUANTISED, OPTIMISED
-from harness.models import dequantise, optimise, public
+from harness.models import dequantise, derive, optimise, public
 from harness.models.cache import Cache, Manifest, tool_versions
-from harness.models.naming import dequantised_from, dequantised_names
+from harness.models.naming import dequantised_from, dequantised_names, derivations
 from harness.models.replica.catalogue import Replicas, replica_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+OLDER = "of an older recipe"
 NOT_FETCHED = "not fetched"
 NOT_BUILT = "not built; its digest is known once it is"
 
@@ -55,7 +56,7 @@ def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
     """Why a cached model is not what its name now means; "" if it is."""
     variant = manifest.variant
     if variant.origin == "replica" and manifest != _replica(cache, replicas, variant.name):
-        return "of an older recipe"
+        return OLDER
     tools: dict[str, Callable[[], dict[str, str]]] = {
         "quantised": tool_versions,
         DEQUANTISED: dequantise.tool_versions,
@@ -64,7 +65,12 @@ def _age(cache: Cache, replicas: Replicas, manifest: Manifest) -> str:
     if variant.origin in tools and manifest.made_with != tools[variant.origin]():
         return f"by {', '.join(f'{name} {version}' for name, version in manifest.made_with.items())}"
     parent = cache.by_digest(variant.parent)
-    return _age(cache, replicas, parent) if parent else ""
+    if parent is None:
+        return ""
+    # The key of a calibrated one needs its texts, which are not here.
+    recipes = [each for base, each in derivations(variant.name) if base == parent.variant.name and not each.calibrated]
+    keys = [derive.cache_key(variant.name, cache.files(parent), recipe) for recipe in recipes]
+    return OLDER if any(cache.find(key) != manifest for key in keys) else _age(cache, replicas, parent)
 
 
 def _present(cache: Cache, manifest: Manifest, note: str = "") -> Entry:

@@ -46,7 +46,9 @@ def split_label(given: str) -> tuple[str, str]:
     if not equals or not label or _has_folder(label) or as_path(file) is None:
         return "", given
     if slug(label) != label:
-        remedy = f"letters, digits and _ . + -, such as {slug(label)}={file}; a file by itself is ./{given}"
+        named = "mine" if slug(label) == _NO_SLUG else slug(label)
+        typed, alone = (each.replace(",", r"\,") for each in (f"{named}={file}", f"./{given}"))
+        remedy = f"letters, digits and _ . + -, such as {typed}; a file by itself is {alone}"
         raise UsageError(f"{label!r} cannot be a model's name", where="--model", remedy=remedy)
     return label, file
 

@@ -114,6 +114,13 @@ def test_a_path_with_commas_that_was_read_as_a_list_is_told_how_to_write_it(here
         (("mine=n.onnx", "mine=K.ONNX"), "two models are called 'mine'"),
         (("mine=replica.onnx", "mine=replica.onnx"), "two models are called 'mine'"),
         (("my model=n.onnx",), "'my model' cannot be a model's name — letters, digits and _ . + -, such as my-model=n"),
+        (
+            (r"ü=one\,two.onnx",),
+            (
+                r"'ü' cannot be a model's name — letters, digits and _ . + -, such as mine=one\,two.onnx; "
+                r"a file by itself is ./ü=one\,two.onnx"
+            ),
+        ),
         (("a/k.onnx", "nowhere/k.onnx"), "nowhere/k.onnx: no such model file"),
         (("mine=nowhere.onnx",), "nowhere.onnx: no such model file"),
     ],

@@ -1,5 +1,7 @@
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +38,7 @@ from harness.models.quantise.tools import (
     write_feeds,
 )
 from harness.models.weights import compare_weights
+from tests.conftest import Command
 from tests.models.conftest import ToneReplicas
 from tests.processes import await_ended
 
@@ -317,6 +320,24 @@ def test_a_variant_of_an_older_parent_is_not_taken_for_todays(catalogue: Catalog
     assert catalogue.resolve("replica-u8").variant.parent == sha256_of(parent)
     notes = [(one.sha256 == older.sha256, one.note) for one in catalogue.entries() if one.name == "replica-u8"]
     assert sorted(notes, key=str) == [(False, ""), (True, "of an older recipe")]
+
+
+def test_the_list_tells_todays_variant_from_an_older_one(
+    here: Command, small_replica: ModelFiles, tmp_path: Path
+) -> None:
+    models = tmp_path / "cache" / "models"
+    shutil.copytree(small_replica.model_path.parent, models, ignore=lambda _, names: [
+        name for name in names if not name.startswith(small_replica.model_path.stem)
+    ])  # fmt: skip
+    place = {"KOKORO_BENCH_CACHE": str(tmp_path / "cache")}
+    made = here("models", "quantise", "replica-small", "--recipe", "dynamic-u8", **place)
+    assert made.returncode == 0, made.stderr
+    (manifest,) = models.glob("replica-small-u8-*.json")
+    (models / "replica-small-u8-0.json").write_text(manifest.read_text().replace(manifest.stem, "replica-small-u8-0"))
+    shutil.copy(manifest.with_suffix(".onnx"), models / "replica-small-u8-0.onnx")
+    listed = json.loads(here("models", "list", "--json", **place).stdout)
+    notes = {Path(each["path"]).stem: each["note"] for each in listed if each["name"] == "replica-small-u8"}
+    assert notes == {manifest.stem: "", "replica-small-u8-0": "of an older recipe"}
 
 
 def test_a_quantised_model_is_not_quantised_again(small: Catalogue) -> None:
