@@ -12,6 +12,8 @@ from harness.core.quantities import as_positive_share, as_share
 from harness.plan.config import Config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from harness.analysis.finished import Finished
     from harness.runner.calibration import KnownLaunches
 
@@ -74,13 +76,24 @@ def calibrate(
                 # How pairs are run is part of the measurement method; the reason is the same in every trial.
                 for note in finished.data.run.notes:
                     tell(console, note)
-    for curve in calibration.curves(config.baselines, machine_key(config)).values():
-        console.print(f"{curve.scenario_id}: {curve.sentence()}")
-    if effect_of_launches := calibration.launch_effect(config.baselines, machine_key(config)):
-        console.print(effect_of_launches.sentence())
+    for sentence in _rates(config, machine_key(config)):
+        tell(console, sentence)
     if lost:
         console.print(f"{lost} duels could not be measured validly and were left out: `kokoro-bench runs list`")
     return int(ExitCode.MEASUREMENT if lost else ExitCode.OK)
+
+
+def _rates(config: Config, machine: str) -> "Iterator[str]":
+    """A sentence for each stored curve and for the effect of launches, or one that says that there are none."""
+    from harness.runner import calibration
+
+    curves = calibration.curves(config.baselines, machine)
+    for curve in curves.values():
+        yield f"{curve.scenario_id}: {curve.sentence()}"
+    if not curves:
+        yield f"no rates of {machine} are stored in {config.baselines}: `kokoro-bench calibrate` measures them"
+    if effect_of_launches := calibration.launch_effect(config.baselines, machine):
+        yield effect_of_launches.sentence()
 
 
 def _why(finished: "Finished") -> str:

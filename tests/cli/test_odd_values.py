@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,17 @@ def test_a_server_takes_no_number_that_is_none(here: Command, option: str, numbe
 
 def test_no_age_that_is_no_number_is_taken(here: Command) -> None:
     assert "'nan' is not a finite number" in here("runtimes", "prune", "--older-than", "nan").stderr
+
+
+def test_rates_are_a_line_each_and_none_are_told_of(here: Command) -> None:
+    rates = ("calibrate", *RUN[1:3], "--text", "chars-12")
+    none = here(*rates, "--show")
+    assert (none.returncode, none.stderr) == (0, "")
+    assert re.fullmatch("no rates of scripted are stored in .*: `kokoro-bench calibrate` measures them\n", none.stdout)
+    measured = here(*rates, "--duels", "2", "--sizes", "0", "--budget", "5s")
+    (line,) = [line for line in measured.stdout.splitlines() if "calibrated here: " in line]
+    assert line.endswith(" confidence)")
+    assert here(*rates, "--show").stdout.splitlines()[0] == line
 
 
 def test_a_comparison_says_how_many_values_have_no_interval(here: Command) -> None:
