@@ -1,9 +1,12 @@
 """The halves of a model and the statistics of its voices, made once and kept in the cache folder."""
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +28,11 @@ if TYPE_CHECKING:
 
 FOLDER = "windows"
 CUT_TIMEOUT_S = 300.0
+UNUSED_S = 30 * 86_400
+"""Halves, as large as their model, that no process has loaded for so long are removed when others are made.
+
+Age alone decides: two revisions of this engine, side by side in a duel, would else remove each other's.
+"""
 _PACKAGE = str(Path(__file__).parents[3])
 
 
@@ -36,18 +44,28 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
     features, sound = halves = folder / "features.onnx", folder / "sound.onnx"
     # Each is whole where it is. A lock needs a folder that can be written, and a cache may be read-only.
     if all(each.exists() for each in halves):
+        with suppress(OSError):
+            os.utime(folder)
         return halves
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
             if not all(each.exists() for each in halves):
                 parts = features.with_suffix(".part"), sound.with_suffix(".part")
+                _remove_unused(folder)
                 _cut(model, *parts)
                 for part, path in zip(parts, halves, strict=True):
                     move_durably(part, path)
     except OSError as error:
         raise EngineRefusal(f"the model's halves cannot be kept in {folder}: {error.strerror or error}") from error
     return halves
+
+
+def _remove_unused(but: Path) -> None:
+    for folder in but.parent.iterdir():
+        with suppress(OSError):  # another process removes it too
+            if folder != but and time.time() - folder.stat().st_mtime > UNUSED_S:
+                shutil.rmtree(folder)
 
 
 def _cut(model: Path, features: Path, sound: Path) -> None:

@@ -1,6 +1,8 @@
 """A model in two halves: the small replica, cut and decoded whole and in windows."""
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from onnx import helper
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.saved_graphs import STAMP, stamp
 from harness.engines.pooled.windows.cut import NotCut, cut
-from harness.engines.pooled.windows.halves import Priors, halves_of
+from harness.engines.pooled.windows.halves import UNUSED_S, Priors, halves_of
 from harness.engines.pooled.windows.plan import CONTEXT, FRAME, Pace
 from harness.engines.pooled.windows.session import HalvesSession, Speech
 from harness.engines.speech import EngineRefusal
@@ -118,6 +120,16 @@ class TestKeeping:
         features.write_bytes(b"of another try")
         assert halves_of(small_replica.model_path, "digest") == (features, sound)
         assert onnx.load(features).graph.input[0].name == "input_ids"
+
+    def test_halves_that_nobody_loads_any_more_are_removed_when_others_are_made(
+        self, small_replica: ModelFiles
+    ) -> None:
+        unused, used = (halves_of(small_replica.model_path, name)[0].parent for name in ("unused", "used"))
+        for folder in (unused, used):
+            os.utime(folder, times=(0, time.time() - UNUSED_S - 60))
+        halves_of(small_replica.model_path, "used")
+        made = halves_of(small_replica.model_path, "made")
+        assert (unused.exists(), used.exists(), made[1].exists()) == (False, True, True)
 
     def test_a_folder_that_cannot_be_written_is_named(self, root: Path, small_replica: ModelFiles) -> None:
         root.write_text("a file in its place")
