@@ -27,10 +27,7 @@ class PlainTable(Table):
             self.add_column(heading, overflow="fold")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """As a table where there is room for it. In a file or a pipe, names are whole, for a search."""
-        names = next(self._widths(console, options.update(max_width=UNBOUNDED)), None)
-        if names and not console.is_terminal:
-            self.columns[0].no_wrap = names.maximum <= options.max_width / 2
+        """As a table where there is room for it."""
         if options.max_width >= NARROW or self._wanted(console, options) <= options.max_width:
             yield from super().__rich_console__(console, options)
             return

@@ -115,14 +115,6 @@ def test_bytes_that_are_no_http_are_quoted_in_a_few_words(here: Command) -> None
     )
 
 
-def test_names_of_scenarios_are_whole_in_a_pipe(here: Command) -> None:
-    with answering(says(b"nothing\r\n\r\n")) as url:
-        ended = here("validate", "--url", url, "--budget", "2s", "--launches", "1")
-    names = {each["scenario_id"] for each in json.loads(here("runs", "show", "--json").stdout)["targets"]}
-    assert names
-    assert [name for name in names if f" {name} " not in ended.stdout] == []
-
-
 def test_a_text_of_many_words_does_not_fill_the_list_of_runs(here: Command) -> None:
     ended = here(
         "run", "--engine", "scripted", "--launches", "1", "--blocks", "1", "-k", "whole", "--say", "word " * 900
