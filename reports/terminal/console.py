@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 COMMAND = re.compile(r"`[^`]+`")
-PIPED_WIDTH = 140
+PIPED_WIDTH = 200
 
 
 def make_console() -> Console:

@@ -126,6 +126,8 @@ def test_an_equivalent_variant_is_recommended(here: Command, plant: Plant) -> No
     ran = here(*RUN)
     assert ran.returncode == 0, ran.stdout
     assert "equivalent" in row(ran.stdout, FAST)
+    whole = rf"\n {FAST}/whole/chars-12 .* 0 of 10 .* equivalent  · no baseline"
+    assert re.search(whole, ran.stdout), "nothing is folded in a pipe"
     said = recommended(here)
     assert f"{FAST}; the second best, {ORIGINAL}, is " in said
     assert "excluded" not in said
