@@ -104,8 +104,9 @@ def counterpart_of(
 ) -> Scenario | None:
     """The scenario to compare audio with: the known original, or else the run's reference with the same text.
 
-    The original with the same split of the text is preferred. A model that the run has with several splits is its own
-    original: it is compared with itself where it splits less.
+    The original with the same split of the text is preferred, else the one that splits it least; none whose first
+    segment is shorter counts, because it is farther from the whole text's speech. A model that the run has with several
+    splits is its own original: it is compared with itself where it splits less.
 
     `references` are the arm ids that verdicts name as their reference (a duel's reference). Without them, the plainest
     arm with the same text is used (`reference_of`). None if no other scenario has the text, or if the scenario itself
@@ -130,6 +131,7 @@ def counterpart_of(
         and same_request(each, scenario)
         # What splits the text more is compared with this one.
         and not (each.arm.model.sha256 == model.sha256 and _cuts(each.arm) > _cuts(scenario.arm))
+        and not _begins_shorter(each.arm, scenario.arm)
     ]
     named = next((each for each in alike if each.arm.id in references), None)
     reference = named or reference_of(alike)
@@ -137,9 +139,14 @@ def counterpart_of(
 
 
 def _original(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:
-    """Its original; the one with the same split of the text, if the run has it."""
+    """Its original; the one with the same split of the text, if the run has it, else the one that splits it least."""
     split = split_of(scenario.arm)
-    return original_of(scenario, sorted(scenarios, key=lambda each: split_of(each.arm) != split))
+    usable = [each for each in scenarios if not _begins_shorter(each.arm, scenario.arm)]
+    return original_of(scenario, sorted(usable, key=lambda each: (split_of(each.arm) != split, _cuts(each.arm))))
+
+
+def _begins_shorter(arm: Arm, than: Arm) -> bool:
+    return split_of(arm)[0] < split_of(than)[0]
 
 
 def _less_split(scenario: Scenario, scenarios: Sequence[Scenario]) -> Scenario | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm
 from harness.engines.declarations import declaration_of
+from harness.engines.pooled.options import LEAST_SPLIT, SPLIT
+from harness.engines.registry import own_options
 from harness.plan.arm_spec import parse_arm_spec, with_model
 from harness.plan.config import Config
 
@@ -58,15 +60,23 @@ class Models:
             each for each in names if each not in changes and parse_arm_spec(each, base=self.base, models=()).id in ids
         )
 
-    def original_arm(self) -> tuple[Arm, ...]:
-        """The arm of the base's 32-bit original, to judge speech by; () if the base has it."""
+    def original_arms(self) -> tuple[Arm, ...]:
+        """The arms of the base's 32-bit original, to judge speech by, without the base.
+
+        One splits texts as the base does, and one as little as the engine can, if it splits them.
+        """
         base = self.base
         if base.model is None:
             return ()
         name = self._scripted_original() if self._is_scripted else self._original.given
-        if name == (base.model.name if self._is_scripted else self._given.given):
-            return ()
-        return (replace(with_model(base, name), threads=0, session_options=(), provider_options=()),)
+        is_base = name == (base.model.name if self._is_scripted else self._given.given)
+        own = own_options(base.engine)
+        split = tuple((option, value) for option, value in base.session_options if option in SPLIT and option in own)
+        least = tuple((option, value) for option, value in LEAST_SPLIT if option in own)
+        splits = dict.fromkeys((least,) if is_base and least else () if is_base else (split, least))
+        plain = replace(base if is_base else with_model(base, name), threads=0, provider_options=())
+        arms = [replace(plain, session_options=options) for options in splits]
+        return tuple(arm for arm in arms if arm.id != base.id)
 
     @property
     def _is_scripted(self) -> bool:

@@ -181,7 +181,7 @@ def _judging_run(outcome: Outcome, some: Sequence[str], models: Models, runs: Se
     Once is enough for that. As far as there is time, three blocks let the report show speed against sound.
     """
     search, budget_s = outcome.search, JUDGING * outcome.wanted.budget_s
-    arms = [*models.original_arm(), search.base, *map(search.arm, some)]
+    arms = [*models.original_arms(), search.base, *map(search.arm, some)]
     ids = {arm.id for arm in arms}
     for data in runs.before(part, usable=lambda data: data.run.status is not RunStatus.INTERRUPTED):
         if {scenario.arm.id for scenario in data.run.scenarios} == ids:

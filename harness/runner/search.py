@@ -18,6 +18,7 @@ from harness.core.comma_lists import split_list
 from harness.core.errors import UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario
+from harness.engines.pooled.options import SPLIT
 from harness.metrics.derive import RunValues
 from harness.metrics.values import log_values_by_block
 from harness.plan.arm_spec import CURRENT, parse_arm_spec
@@ -45,6 +46,8 @@ BASE = ""
 """The base among the changes of a block."""
 SIZE = "model_size"
 """The metric that is read from the files and needs no measurement."""
+COMBINING = 2
+"""After so many rounds the best changes are tried as one: each time, if they are not those of before."""
 LEAST_REST = 0.1
 """A round that was killed is continued if at least this share of its time is left; one that others left less than this
 of its time is not begun."""
@@ -158,7 +161,8 @@ class Search:
             done = self._round(left, runs, before=rounds)
             rounds.append(done)
             left = list(done.kept)
-            if number == 0 and (together := self._together(left)):
+            # The first round has too few blocks to tell which of the alternatives is better, and what stalls.
+            if number < COMBINING and (together := self._together(rounds)):
                 left.append(together)
             if len(left) < 2:
                 break
@@ -221,8 +225,15 @@ class Search:
         reasons = {change: broken.get(each.id) or stalled(values.of(each)) for change, each in scenarios.items()}
         return {change: reason for change, reason in reasons.items() if reason}
 
-    def _together(self, changes: Sequence[str]) -> str:
-        return combined(changes, {each: frozenset(settings(each)) for each in changes})
+    def _together(self, rounds: Sequence[Round]) -> str:
+        """The best of what came through the first round as one; "" if that is a single change, or if it was tried."""
+        ratios = _ratios(rounds)
+        out = {change for each in rounds for change in each.out}
+        better = [each for each in rounds[0].kept if ratios.get(each, 0.0) < -NEGLIGIBLE and each not in out]
+        better.sort(key=lambda each: (ratios[each], each))
+        together = combined(better, {each: frozenset(_subjects(each)) for each in better})
+        tried = {self.arm(each).id for round_ in rounds for each in round_.found}
+        return together if together and self.arm(together).id not in tried else ""
 
 
 def _lost(data: RunData, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
@@ -236,6 +247,11 @@ def _lost(data: RunData, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
 def settings(change: str) -> list[str]:
     """The names of the settings in a change."""
     return [item.partition("=")[0].strip() for item in split_list(change)]
+
+
+def _subjects(change: str) -> set[str]:
+    """What a change is about: two changes about the same are alternatives, and are not combined."""
+    return {SPLIT[0] if each in SPLIT else each for each in settings(change)}
 
 
 def _ratios(rounds: Sequence[Round]) -> dict[str, float]:

@@ -228,6 +228,14 @@ class TestSplit:
         )  # fmt: skip
         assert counterpart_of(variant, [short, long, variant]) == long
 
+    def test_of_originals_with_other_splits_the_least_split_counts_and_none_that_begins_shorter(self) -> None:
+        short, long, windows = (
+            self.splitting(REPLICA, first="48"), self.splitting(REPLICA, first="180"), self.splitting(U8, window="0.7"),
+        )  # fmt: skip
+        assert counterpart_of(windows, [short, long, windows]) == long
+        assert counterpart_of(windows, [windows, long, short]) == long
+        assert counterpart_of(windows, [short, windows]) is None, "its own first segment has 110 phonemes"
+
     @staticmethod
     def splitting(model: ModelVariant, **options: str) -> Scenario:
         arm = Arm(engine="kokoro-sentences", model=model, session_options=tuple(options.items()))

@@ -92,6 +92,16 @@ def test_it_streams_and_tries_where_texts_are_split(here: Command, plant: Plant)
     assert not answer(here, *FEW, "--for", "throughput")["streamed"]
 
 
+def test_speech_is_judged_beside_the_original_that_is_split_least(here: Command, plant: Plant) -> None:
+    plant()
+    answer(here, *FEW)
+    with open_store(load_config({}, environment={}).results) as store:
+        (judged,) = (store.load(each.id) for each in store.list() if ": speech" in each.selection)
+    arms = list(dict.fromkeys(each.arm for each in judged.run.scenarios))
+    whole = {"first": "180", "planned_rtf": "0.2", "window": "0"}
+    assert [dict(arm.session_options) for arm in arms[:2]] == [whole, {}]
+
+
 def test_a_candidate_that_stalls_is_dropped_however_soon_it_begins(here: Command, plant: Plant) -> None:
     plant(late=20)
     found = answer(here, *FEW)

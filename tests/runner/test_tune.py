@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness.cli.tune import tune
 from harness.core.errors import ExitCode, UsageError
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, ModelVariant, Scenario
+from harness.metrics.derive import RunValues
 from harness.plan.config import load_config
 from harness.plan.matrix import ScenarioRequest
 from harness.runner.search import DEFAULT_CHANGES, Search
@@ -148,3 +149,23 @@ def test_recommend_never_picks_from_a_run_of_one_arm(lab: Laboratory, monkeypatc
     done = CliRunner().invoke(recommend, ["--engine", "scripted"], standalone_mode=False)
     assert isinstance(done.exception, UsageError)
     assert done.exception.what == "no run of this machine has several combinations in it"
+
+
+def test_of_two_ways_to_split_texts_one_is_combined_and_the_other_once_that_one_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for option, factor in {"first=24": 0.5, "window=1": 0.6}.items():
+        monkeypatch.setitem(COST, option, factor)
+    changes = "first=24", "window=1", "threads=2", "threads=1", "arena=off", "memory_pattern=off"
+    search = replace(tuning(*changes), base=replace(BASE, engine="kokoro-sentences"))
+    played = Played()
+
+    def stalling(_self: Search, _values: RunValues, scenarios: Mapping[str, Scenario]) -> dict[str, str]:
+        return {each: "it stalls" for each in scenarios if "first=24" in each and len(played.rounds) == 2}
+
+    monkeypatch.setattr(Search, "_unfit", stalling)
+    found = search.run(played, budget_s=400.0)
+    tried = [set(each.found) for each in found.rounds]
+    assert tried[1] == {"first=24", "window=1", "threads=2", "first=24,threads=2"}
+    assert "window=1,threads=2" in tried[2]
+    assert found.winner == "window=1,threads=2"

@@ -13,6 +13,10 @@ SENTENCES_OPTIONS: Mapping[str, str] = {
     "planned_rtf": "the real-time factor up to which no segment is late, from 0.2 to 1",
 }
 """Of both engines."""
+SPLIT = ("first", "planned_rtf", "window")
+"""The options that say where texts are split."""
+LEAST_SPLIT = (("first", "180"), ("planned_rtf", "0.2"), ("window", "0"))
+"""The options with which a text is split least: its speech is nearest to that of the whole text."""
 CLIENT_OPTIONS: Mapping[str, str] = {
     "dialect": "openai or raycast",
     "format": "pcm, wav, mp3, opus or flac; the raycast dialect has the first two",
