@@ -25,6 +25,10 @@ ARMS_SHARE = 0.2
 """The share of a run's budget that is kept to profile its arms."""
 
 
+KEPT_LAUNCHES = 3
+"""The traces of so many launches of a side are kept: one is read to see a node, more to see whether it repeats."""
+
+
 class ProfileTask:
     """Profiles pairs or single arms of the run `data`. Call `save` at the end."""
 
@@ -158,6 +162,8 @@ class ProfileTask:
         return replace(text, language=order_language(scenario, text))
 
     def _keep(self, scenario: Scenario, sides: tuple[str, ...], side: int, launch: int, trace: Path) -> None:
+        if launch >= KEPT_LAUNCHES:
+            return
         before = [each for each in self._traces if (each.side, each.launch) == (sides[side], launch + 1)]
         name = trace_name(scenario.id, side=sides[side], launch=launch, session=len(before))
         try:

@@ -24,8 +24,8 @@ from harness.measure.worker.handle import WorkerHandle
 from harness.measure.worker.protocol import LoadOrder, SynthesisOrder
 from harness.measure.worker.worker_lost import WorkerLost
 
-LAUNCHES, REPETITIONS = 3, 4
-"""Processes per side and repetitions per process. An operator's time differs between processes."""
+LAUNCHES, REPETITIONS = 8, 4
+"""The most processes per side, and repetitions per process. An operator's time differs between processes."""
 LONGEST_S = 60.0
 """By default, no launch begins that would end after this time (s), unless there are too few repetitions.
 
