@@ -72,7 +72,7 @@ def mock_server(script: str, port: int, log: Path | None, listing: bool) -> int:
         raise UsageError("no script is named", where="SCRIPT", remedy="kokoro-bench mock-server --list")
     served = find_script(script)
     with ExitStack() as stack:
-        written = stack.enter_context(_opened(log)) if log else None
+        written = stack.enter_context(_opened(log, script)) if log else None
         _serve(served, port, written)
     return int(ExitCode.USAGE if written and written.lost else ExitCode.OK)
 
@@ -101,10 +101,11 @@ class _Log:
 
 
 @contextmanager
-def _opened(log: Path) -> Iterator[_Log]:
-    from harness.core.output_files import REMEDY, check_file
+def _opened(log: Path, script: str) -> Iterator[_Log]:
+    from harness.core.output_files import REMEDY, check_distinct, check_file
 
     where = f"--log {log}"
+    check_distinct({"--log": log, "SCRIPT": Path(script)})
     check_file(log, where=where)
     try:
         file = log.open("wb", buffering=0)

@@ -13,7 +13,7 @@ import click
 
 from harness.cli.grouped_help import option
 from harness.core.errors import UsageError
-from harness.core.output_files import check_file, write_whole
+from harness.core.output_files import check_distinct, check_file, write_whole
 from harness.core.user_paths import user_path
 from harness.plan.config import Config, joined, load_config
 from harness.plan.keys import KEYS, Key
@@ -184,11 +184,17 @@ def read_value(reader: Callable[[str], T], text: str, *, option: str) -> T:
         raise click.BadParameter(str(error), param_hint=f"'{option}'") from error
 
 
-def check_output(output: str) -> None:
-    """Make the folder of a file that is to be written. UsageError, before any work is done for it, where it cannot."""
+def check_output(output: str, config: Config) -> None:
+    """Make the folder of a file that is to be written. UsageError, before any work is done for it, where it cannot.
+
+    The database that the file is made of is never replaced.
+    """
     if output not in ("", "-"):
         where = f"--output {output}"
-        check_file(user_path(output, where=where), where=where)
+        path = user_path(output, where=where)
+        if config.results_file is not None:
+            check_distinct({"--output": path, "--results": config.results_file})
+        check_file(path, where=where)
 
 
 def write_output(content: bytes, output: str) -> None:

@@ -24,7 +24,7 @@ def report(config: Config, run: str | None, output: str) -> None:
 
     place = user_path(output, where=f"--output {output}")
     if run is not None:
-        check_output(output)
+        check_output(output, config)
     with open_results(config) as store:
         if run is None:
             click.echo(f"report: {write_report(store, config)}")
@@ -58,7 +58,7 @@ def compare(config: Config, form: str, output: str, before: str, after: str | No
         comparison_of_runs,
     )
 
-    check_output(output)
+    check_output(output, config)
     with open_results(config) as store:
         alone = before == "latest" and not after
         first = load_run(store, before, among=RESULTS if alone else MEASURED)

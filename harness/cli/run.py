@@ -18,6 +18,8 @@ from harness.plan.config import Config
 from harness.plan.keys import Group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from harness.runner.outputs import Written
 
 
@@ -57,9 +59,10 @@ def run(
     from reports.terminal.output import print_outcome
 
     runner.check(config, selection)
-    check_outputs(config)
-    if json_path:
-        check_file(user_path(json_path, where="--json"), where="--json")
+    own = {"--json": user_path(json_path, where="--json")} if json_path else {}
+    check_outputs(config, {**own, **_files_of_pytest(pytest_arguments, as_json=bool(json_path))})
+    for option_name, path in own.items():
+        check_file(path, where=option_name)
     suites = find_suites(config)
     arguments = [str(suites), *own_settings(root=config.root, suites=suites), f"--selection={selection}"]
     # A list is asked for to be read, and pytest's quietest one only counts.
@@ -88,6 +91,18 @@ def run(
     if session.error is not None:
         click.echo(f"kokoro-bench: {crash_line(session.error)}", err=True)
     return int(code)
+
+
+def _files_of_pytest(arguments: "Sequence[str]", *, as_json: bool) -> "Mapping[str, Path]":
+    """The files that pytest is to write. UsageError for its JSON beside ours, which is made of the same file."""
+    from harness.runner.pytest_files import BENCHMARK_JSON, files_of_arguments
+
+    found = files_of_arguments(arguments)
+    if as_json and BENCHMARK_JSON in found:
+        raise UsageError(
+            f"--json and {BENCHMARK_JSON} write the same content", where=BENCHMARK_JSON, remedy="give one of them"
+        )
+    return found
 
 
 def print_profiles(config: Config, run_id: str) -> None:

@@ -118,7 +118,7 @@ def export(config: Config, run: str, form: str, output: str) -> None:
     from harness.store.exports.formats import Derived
     from harness.store.exports.formats import export as export_run
 
-    check_output(output)
+    check_output(output, config)
     with open_results(config) as store:
         data = load_run(store, run)
     derived = Derived(figures_of=repetition_figures, unit_of=unit_of, sentence_of=explained)

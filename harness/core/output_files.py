@@ -3,14 +3,59 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.files import check_folder, write_atomically
 
 REMEDY = "name a place that can be written"
+
+
+OWN_FILE = "give each a file of its own"
+
+
+def check_distinct(files: Mapping[str, Path], *, pages: tuple[str, Path] | None = None) -> None:
+    """Refuse outputs of which one would replace another. `files` are by the names of their options.
+
+    `pages` are the option and the folder of a report. Its pages are HTML files. A pipe and a device may be named twice,
+    because they are written to and not replaced. Raises UsageError, and then nothing is made.
+    """
+    for (option, path), (other, second) in combinations(files.items(), 2):
+        if _is_same(path, second):
+            raise UsageError(f"the same file as {other}, {path}", where=option, remedy=OWN_FILE)
+    if pages is None:
+        return
+    folder_option, folder = pages
+    for option, path in files.items():
+        if _is_same(path, folder):
+            raise UsageError(f"the same place as {folder_option}, {path}", where=option, remedy=OWN_FILE)
+        if path.suffix == ".html" and any(_is_same(parent, folder) for parent in _resolved(path).parents):
+            raise UsageError(
+                f"{path} may be a page of the report in {folder}, which {folder_option} names",
+                where=option,
+                remedy="name a file outside of that folder",
+            )
+
+
+def is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths name one file, however they are written and whether or not it exists."""
+    with suppress(OSError):
+        return path.samefile(other)
+    return _resolved(path) == _resolved(other)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return not _is_special(path) and is_same_file(path, other)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # a loop of links, which `check_file` explains
+        return path.absolute()
 
 
 def check_file(path: Path, *, where: str) -> None:

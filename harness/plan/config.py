@@ -67,6 +67,11 @@ class Config:
         """The value where somebody has chosen one, else a command's own default."""
         return self[name] if self.origins[name] != "default" else otherwise
 
+    def named(self, name: str) -> str:
+        """A key as messages name it: as the option that set it or that may, else with its origin."""
+        origin = self.origins[name]
+        return f"--{name}" if origin in ("default", f"option --{name}") else f"{name} ({origin})"
+
     @property
     def voices(self) -> tuple[str, ...]:
         """The voices that the user named, or the default voice alone."""
@@ -85,6 +90,14 @@ class Config:
         if "://" in given:
             return given
         return str(self.root / (given or ".kokoro-bench/results.sqlite"))
+
+    @property
+    def results_file(self) -> Path | None:
+        """The file of the results database; None for one on a server."""
+        scheme, separator, rest = self.results.partition("://")
+        if not separator:
+            return Path(self.results)
+        return Path(rest.removeprefix("/")) if rest and scheme.startswith("sqlite") else None
 
     @property
     def audio(self) -> Path:

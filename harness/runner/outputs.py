@@ -1,16 +1,18 @@
 """Files that a finished run writes besides the database: the report site and an optional Markdown summary."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.analysis.finished import Finished
 from harness.core.crash_report import crash_line
 from harness.core.errors import BenchError, ExitCode
-from harness.core.output_files import append_whole, check_directory, check_file
+from harness.core.output_files import append_whole, check_directory, check_distinct, check_file, is_same_file
 from harness.core.redaction import published_text
+from harness.measure.conductor.event_file import EVENTS_VARIABLE, named_event_file
 from harness.plan.config import Config
 from harness.store.baselines import list_machines
 
@@ -22,16 +24,41 @@ if TYPE_CHECKING:
     from reports.history.steps import Marks
 
 
-def check_outputs(config: Config) -> None:
-    """Create the folders of report and summary before the measurement. Raises UsageError if that fails."""
-    check_directory(config.report, where=_option("report", config))
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The variable in which GitHub names a file for a job's summary."""
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
+
+
+def check_outputs(config: Config, others: Mapping[str, Path] = NO_FILES) -> None:
+    """Create the folders of report and summary before the measurement. Raises UsageError if that fails.
+
+    `others` are further files that the command writes, by option: no two outputs may be the same file.
+    """
+    check_no_output_twice(config, others)
+    check_directory(config.report, where=config.named("report"))
     if config["summary"]:
-        check_file(Path(config["summary"]), where=_option("summary", config))
+        check_file(Path(config["summary"]), where=config.named("summary"))
 
 
-def _option(name: str, config: Config) -> str:
-    origin = config.origins[name]
-    return f"--{name}" if origin == "default" else f"{name} ({origin})"
+def check_no_output_twice(config: Config, others: Mapping[str, Path] = NO_FILES) -> None:
+    """Raise UsageError, which names both options, if two outputs of a measurement are the same file."""
+    summary, step = config["summary"], os.environ.get(STEP_SUMMARY, "").strip()
+    files = {
+        config.named("results"): config.results_file,
+        config.named("summary"): Path(summary) if summary else None,
+        **others,
+        EVENTS_VARIABLE: named_event_file(),
+        STEP_SUMMARY: Path(step) if step and not _is_summary(config, step) else None,
+    }
+    check_distinct(
+        {option: path for option, path in files.items() if path is not None},
+        pages=(config.named("report"), config.report),
+    )
+
+
+def _is_summary(config: Config, path: str) -> bool:
+    """Whether a path is that of `--summary`. Such a file gets the summary once."""
+    return bool(config["summary"]) and is_same_file(Path(config["summary"]), Path(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +110,8 @@ def _written_site(config: Config, page: str, *, finished: Finished | None) -> Wr
 def _written_summaries(config: Config, markdown: Callable[[], str]) -> Written:
     """Append a summary to each file that was named. The one that GitHub names was not asked for, so it may be lost."""
     found = Written()
-    for path, lost in ((config["summary"], ExitCode.USAGE), (os.environ.get("GITHUB_STEP_SUMMARY", ""), ExitCode.OK)):
-        if path.strip():
+    for path, lost in ((config["summary"], ExitCode.USAGE), (os.environ.get(STEP_SUMMARY, ""), ExitCode.OK)):
+        if path.strip() and not (lost is ExitCode.OK and _is_summary(config, path)):
             try:
                 append_whole(Path(path), markdown().encode(), where="summary")
                 found += Written(notes=(f"summary: {path}",))
@@ -121,7 +148,9 @@ def context_of(store: "RunStore", config: Config) -> "Context":
 
 def _sentence(alert: "Alert") -> str:
     """The sentence of an alert, and how it ended if its problem did not go away."""
-    lasting = alert.ending is not None and alert.ending != "recovered"
+    from harness.core.records.schedule import AlertEnding
+
+    lasting = alert.ending is not None and alert.ending is not AlertEnding.RECOVERED
     return f"{alert.sentence}; {alert.ending} after run {alert.closed_by}" if lasting else alert.sentence
 
 

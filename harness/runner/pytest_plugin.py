@@ -76,6 +76,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and read the configuration."""
+    from harness.runner.outputs import check_no_output_twice
+    from harness.runner.pytest_files import files_of_options
+
     config.addinivalue_line("markers", "scenarios(request, levels): the scenarios of a test of a suite")
     for level in LEVELS:
         config.addinivalue_line("markers", f"{level}: measured in the {level} selection and in every larger one")
@@ -83,6 +86,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options = {key.name: key.combined(value) if key.many else value for key, value in given.items()}
     try:
         loaded = load_config(options, start=config.rootpath, shell=config.invocation_params.dir)
+        check_no_output_twice(loaded, files_of_options(config.option))
     except BenchError as error:
         _refuse(config, error)
     config.stash[BENCH] = Bench(config=loaded, selection=config.getoption("selection"))

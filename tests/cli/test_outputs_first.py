@@ -33,6 +33,7 @@ PLACES = {
     "tune": ("--results",),
 }
 """Command → its options that name an output."""
+FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
 
 
 @pytest.fixture
@@ -99,6 +100,89 @@ def test_one_of_a_stored_run_is_made_or_refused(
         assert (tmp_path / "new/folder/x").exists()
 
 
+SAME_FILE = [
+    ("run", ("--json", "x", "--summary", "x"), ("--json", "--summary")),
+    ("run", ("--json", "x", "--report", "x"), ("--json", "--report")),
+    ("run", ("--json", "x", "--summary", "./folder/../x"), ("--json", "--summary")),
+    ("run", ("--json", "x", "--summary", "link"), ("--json", "--summary")),
+    ("run", ("--json", "x", "--summary", "other/x"), ("--json", "--summary")),
+    ("run", ("--json", "x.sqlite", "--results", "x.sqlite"), ("--json", "--results")),
+    ("run", ("--json", ".kokoro-bench/results.sqlite"), ("--json", "--results")),
+    ("run", ("--json", "x", "--", "--junitxml=x"), ("--json", "--junitxml")),
+    ("run", ("--summary", "x", "--", "--junit-xml", "x"), ("--summary", "--junitxml")),
+    ("run", ("--json", "x", "--", "--benchmark-json=y"), ("--json", "--benchmark-json")),
+    ("run", ("--json", "site/index.html", "--report", "site"), ("site/index.html", "--report")),
+    ("validate", ("--summary", "x", "--report", "x"), ("--summary", "--report")),
+    ("load", ("--summary", "x", "--results", "x"), ("--summary", "--results")),
+    ("duel", ("--summary", "x", "--results", "sqlite:///x"), ("--summary", "--results")),
+]
+
+
+@pytest.mark.parametrize(("command", "outputs", "named"), SAME_FILE)
+def test_two_that_are_one_file_are_refused_before_anything_is_made(
+    here: Command, tmp_path: Path, command: str, outputs: tuple[str, ...], named: tuple[str, str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "other").symlink_to(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    before = sorted(tmp_path.iterdir())
+    found = here(*MEASURING[command], *outputs)
+    assert found.returncode == 2, found.stdout
+    (line,) = found.stderr.splitlines()
+    assert all(each in line for each in named)
+    assert " — " in line
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("runs", "export", "latest"),
+        ("compare", "latest", "latest", "--json"),
+        ("report", "--single-file", "latest"),
+    ],
+)
+def test_the_results_are_never_replaced_by_what_is_made_of_them(
+    here: Command, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    Laboratory(tmp_path).run(launches="1", blocks="1")
+    results = tmp_path / ".kokoro-bench" / "results.sqlite"
+    content = results.read_bytes()
+    found = here(*arguments, "-o", str(results))
+    assert found.returncode == 2
+    assert "--output: the same file as --results, " in found.stderr
+    assert results.read_bytes() == content
+
+
+@pytest.mark.parametrize(("variable", "option"), [("GITHUB_STEP_SUMMARY", "--json"), ("KOKORO_BENCH_EVENTS", "--json")])
+def test_a_file_that_the_environment_names_is_no_other_output(here: Command, variable: str, option: str) -> None:
+    found = here(*MEASURING["run"], option, "x", **{variable: "x"})
+    assert found.returncode == 2
+    assert f"{option}: the same file as {variable}, " in found.stderr
+
+
+def test_a_log_does_not_replace_the_script_that_is_served(here: Command, tmp_path: Path) -> None:
+    script = tmp_path / "served.toml"
+    script.write_text("[[answers]]\nsteps = [{ audio_share = 1 }]\n")
+    found = here("mock-server", "served.toml", "--port", "0", "--log", "./served.toml")
+    assert found.returncode == 2
+    assert "--log: the same file as SCRIPT, " in found.stderr
+    assert script.read_text().startswith("[[answers]]")
+
+
+def test_a_summary_that_is_also_the_ci_s_is_written_once(here: Command, tmp_path: Path) -> None:
+    found = here(*MEASURING["run"], "--summary", "x", GITHUB_STEP_SUMMARY="./x")
+    assert found.returncode == 0
+    assert found.stdout.count("summary: ") == 1
+    assert (tmp_path / "x").read_text(encoding="utf-8").count("\nRun 2000") == 1
+
+
+@FULL
+def test_a_device_may_take_two(here: Command) -> None:
+    found = here(*MEASURING["run"], "--json", os.devnull, "--summary", os.devnull)
+    assert found.returncode == 0, found.stderr
+
+
 def test_a_summary_that_the_ci_names_and_that_cannot_be_written_costs_its_sentence(
     here: Command, nowhere: Path
 ) -> None:
@@ -134,9 +218,6 @@ def test_a_disk_that_is_full_after_measuring_costs_the_json_and_not_the_verdict(
     assert found.returncode == 1, found.stderr
     assert "json: not written: out.json cannot be written: File too large" in found.stdout
     assert not (tmp_path / "out.json").exists()
-
-
-FULL = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no device that is always full")
 
 
 @FULL

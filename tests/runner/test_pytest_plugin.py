@@ -316,6 +316,14 @@ class TestRefusals:
         assert "Traceback" not in result.stderr.str()
         assert result.ret == ExitCode.USAGE
 
+    def test_an_output_that_is_also_one_of_pytest_ends_pytest_before_it_collects(
+        self, pytester: pytest.Pytester
+    ) -> None:
+        pytester.makeconftest('pytest_plugins = ["harness.runner.pytest_plugin"]')
+        result = pytester.runpytest_subprocess("--summary=x", "--junitxml=./x")
+        assert result.ret == ExitCode.USAGE
+        assert "kokoro-bench: --summary: the same file as --junitxml, " in "\n".join(result.errlines)
+
     def test_pytest_xdist_is_refused_before_anything_is_measured(
         self, session: Session, pytester: pytest.Pytester
     ) -> None:

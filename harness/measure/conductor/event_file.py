@@ -53,8 +53,14 @@ class EventFile:
 
 def event_handlers_from(environment: Mapping[str, str] = os.environ) -> list[EventHandler]:
     """The event handler that the environment requests, if any."""
-    path = environment.get(EVENTS_VARIABLE)
-    return [EventFile(Path(path))] if path and path.strip() else []
+    path = named_event_file(environment)
+    return [EventFile(path)] if path is not None else []
+
+
+def named_event_file(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that the environment names for a run's events, if any."""
+    path = environment.get(EVENTS_VARIABLE, "")
+    return Path(path) if path.strip() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
