@@ -110,7 +110,14 @@ def _search(
 
     with open_results(config):
         places = _places(config, subject, ends, versions, report=report)
-    wanted = Wanted(subject=KINDS.get(subject, subject), places=places, metric=metric, effect=effect, streamed=streamed)
+    wanted = Wanted(
+        subject=KINDS.get(subject, subject),
+        places=places,
+        metric=metric,
+        effect=effect,
+        streamed=streamed,
+        as_written=subject == ARMS,
+    )
     found = bisect(config, wanted, configured=one_arm, report=report)
     written = write_bisection_outputs(config, found.bisection, last=found.last)
     print_bisection(found.bisection, notes=written.notes, console=console)

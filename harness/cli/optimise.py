@@ -65,6 +65,7 @@ def optimise(
     the audio and tries where texts are split; what stalls never wins.
     """
     from harness.analysis.advice.serve_command import splits_texts
+    from harness.plan.arm_options import check_changes
     from harness.runner.optimise import Wanted
 
     config = _with_model(config, model)
@@ -74,6 +75,7 @@ def optimise(
     base = _base(config)
     if base.model is None or base.url:
         raise UsageError("there is no model to optimise", where="--engine", remedy="an engine that loads a model")
+    check_changes(base, changes, option="--try")
     streamed = goal == "ttfa" and splits_texts(base.engine)
     wanted = Wanted(
         goal=goal,

@@ -139,7 +139,10 @@ def serve(
     loopback unless --host says otherwise.
     """
     from harness.core.native_imports import REMEDY, ImportCheck
+    from harness.plan.arm_options import check_engine_options
 
+    where = config.named("session-options")
+    check_engine_options("kokoro-sentences", dict(config["session-options"]), where=where)
     # An import may crash the process. A child process tries it while this process prepares the rest.
     importable = ImportCheck("onnxruntime", "kokoro_onnx")
     _check_installed()

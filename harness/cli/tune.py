@@ -40,6 +40,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
     Each round compares the remaining candidates with the configured arm in paired blocks and drops the worse half.
     After the first round the best changes are also combined. A duel confirms the winner.
     """
+    from harness.plan.arm_options import check_changes
     from harness.plan.config import with_values
     from harness.runner.duel import DuelArms
     from harness.runner.search import DEFAULT_CHANGES, Search
@@ -58,6 +59,7 @@ def tune(config: Config, goal: str, changes: tuple[str, ...], effect: str, ignor
         changes=changes or DEFAULT_CHANGES,
         ignore_quality=ignore_quality,
     )
+    check_changes(search.base, changes, option="--try")
     budget_s = config["budget"] or BUDGET_S
     try:
         runs = SearchRuns(config=config, command="tune", report=click.echo)

@@ -76,6 +76,10 @@ class RuntimeBuildError(BenchError):
     """A set of packages that cannot be installed, or an environment that does not work."""
 
 
+class IndexOutOfReachError(RuntimeBuildError):
+    """A package index that does not answer: nothing is known of the packages."""
+
+
 class MeasurementError(BenchError):
     """The measurement failed: a worker crashed, hung, or violated the protocol."""
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from harness.core.errors import RuntimeBuildError
+from harness.core.errors import IndexOutOfReachError, RuntimeBuildError
 
 TAIL_LINES = 8
 UNREACHED = "error sending request"
@@ -62,12 +62,10 @@ def run_uv(
         lines = [text for line in done.stderr.splitlines() if (text := line.strip(BOX))]
         tail = " / ".join(lines[-TAIL_LINES:])
         if UNREACHED in done.stderr:
-            remedy = OUT_OF_REACH
+            raise IndexOutOfReachError(f"{failure}: {tail}", where=what, remedy=OUT_OF_REACH)
         raise RuntimeBuildError(
             f"{failure}: {tail}",
             where=what,
-            remedy=OUT_OF_REACH
-            if UNREACHED in done.stderr
-            else remedy or "request compatible versions that exist for this Python",
+            remedy=remedy or "request compatible versions that exist for this Python",
         )
     return done.stdout

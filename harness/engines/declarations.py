@@ -19,6 +19,10 @@ class Declaration:
     """The function that starts it, as "module:function"."""
     options: str = ""
     """The options that an arm may set beside the session options, as "module:mapping"."""
+    session_options: str = ""
+    """The session options of ONNX Runtime that an arm may set, as "module:mapping"."""
+    checks: str = ""
+    """The function that refuses options of an arm before the engine is started, as "module:function"."""
     packages: tuple[str, ...] = ()
     """The distributions that it uses. Those that they need count as well; the first one is what it wraps."""
     server: str = ""
@@ -47,11 +51,14 @@ class Declaration:
         return self.starter.partition(":")[0]
 
 
+_SESSION_OPTIONS = "harness.engines.kokoro.session:SESSION_OPTIONS"
 _SESSION = ("kokoro-onnx", *BUILDS, "numpy")
 
 KOKORO = Declaration(
     name="kokoro",
     starter="harness.engines.kokoro.engine:start",
+    session_options=_SESSION_OPTIONS,
+    checks="harness.engines.kokoro.session:check_options",
     packages=_SESSION,
     takes_models=True,
     is_plain_session=True,
@@ -62,6 +69,7 @@ ENDPOINT = Declaration(
     name="endpoint",
     starter="harness.engines.http.engine:start",
     options="harness.engines.http.target:ENDPOINT_OPTIONS",
+    checks="harness.engines.http.target:check_options",
     has_axes=False,
     reads_phonemes=False,
 )
@@ -77,6 +85,8 @@ BUILT_IN: Mapping[str, Declaration] = {
             name="kokoro-sentences",
             starter="harness.engines.pooled.engine:start",
             options="harness.engines.pooled.options:SENTENCES_OPTIONS",
+            session_options=_SESSION_OPTIONS,
+            checks="harness.engines.pooled.engine_settings:check_options",
             packages=_SESSION,
             takes_models=True,
             is_shared=True,
@@ -86,6 +96,8 @@ BUILT_IN: Mapping[str, Declaration] = {
             name="kokoro-server",
             starter="harness.engines.pooled.over_http:start",
             options="harness.engines.pooled.options:SERVED_OPTIONS",
+            session_options=_SESSION_OPTIONS,
+            checks="harness.engines.pooled.engine_settings:check_served_options",
             packages=(*_SESSION, "fastapi", "uvicorn", "soundfile"),
             server="harness.server.reference",
             takes_models=True,
@@ -95,6 +107,8 @@ BUILT_IN: Mapping[str, Declaration] = {
             name="fastkokoro",
             starter="harness.engines.fastkokoro.engine:start",
             options="harness.engines.fastkokoro.options:OPTIONS",
+            session_options="harness.engines.fastkokoro.options:SESSION_OPTIONS",
+            checks="harness.engines.fastkokoro.options:check_options",
             packages=("fastkokoro", *BUILDS, "numpy"),
             takes_models=True,
             reads_phonemes=False,
@@ -103,6 +117,7 @@ BUILT_IN: Mapping[str, Declaration] = {
             name="sherpa-onnx",
             starter="harness.engines.sherpa.engine:start",
             options="harness.engines.sherpa.options:OPTIONS",
+            checks="harness.engines.sherpa.options:check_options",
             packages=("sherpa-onnx", "sherpa-onnx-core", "kokoro-onnx", "numpy"),
             takes_models=True,
         ),
@@ -119,6 +134,8 @@ BUILT_IN: Mapping[str, Declaration] = {
             name="scripted",
             starter="harness.engines.scripted:start",
             options="harness.engines.scripted:OPTIONS",
+            session_options=_SESSION_OPTIONS,
+            checks="harness.engines.scripted:check_options",
             takes_models=True,
             is_scripted=True,
             profiles=True,

@@ -92,6 +92,18 @@ def own_options(name: str) -> "Mapping[str, str]":
     return cast("Mapping[str, str]", _imported(options)) if options else {}
 
 
+def all_options(name: str) -> "Mapping[str, str]":
+    """Every option that an arm of a built-in engine may set, with the values that each takes."""
+    place = declaration_of(name).session_options
+    return {**(cast("Mapping[str, str]", _imported(place)) if place else {}), **own_options(name)}
+
+
+def check_options(name: str, options: "Mapping[str, str]") -> None:
+    """EngineRefusal for options that the engine would refuse. Of an engine of another package nothing is known."""
+    if place := declaration_of(name).checks:
+        _imported(place)(options)
+
+
 def _imported(place: str) -> Any:  # noqa: ANN401 - whatever stands there
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

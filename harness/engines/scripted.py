@@ -72,9 +72,29 @@ def version_of(script: Mapping[str, str]) -> str:
 def ordered_script(order: EngineOrder) -> Mapping[str, str]:
     """The script of an order: that of the arm, otherwise that of the run."""
     own = order.session_options.get(SCRIPT)
-    if own is None:
-        return order.script
-    return {} if own == PLAIN else dict(item.split("=", 1) for item in own.split(" "))
+    return order.script if own is None else _script_of(own)
+
+
+def _script_of(text: str) -> Mapping[str, str]:
+    """The script that `version_of` describes. What is no setting has the value "", which `Script.read` refuses."""
+    return (
+        {} if text == PLAIN else {name: value for name, _, value in (item.partition("=") for item in text.split(" "))}
+    )
+
+
+def check_options(options: Mapping[str, str]) -> None:
+    """EngineRefusal for an arm's script that makes no sense, and for a value that no session option takes."""
+    from harness.engines.kokoro.session import SESSION_OPTIONS
+    from harness.engines.kokoro.session import check_options as check_session_options
+
+    if own := options.get(SCRIPT):
+        Script.read(_script_of(own))
+    check_session_options({name: value for name, value in options.items() if name in SESSION_OPTIONS})
+
+
+def script_names() -> tuple[str, ...]:
+    """The names of the settings that a script may hold."""
+    return (*(field.name for field in fields(Script)), QUICK_START)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +114,7 @@ class Script:
     @classmethod
     def read(cls, script: Mapping[str, str]) -> "Script":
         """Parse a script. EngineRefusal for an unknown name or an invalid value."""
-        known = (*(field.name for field in fields(cls)), QUICK_START)
+        known = script_names()
         unknown = [name for name in script if name not in known]
         fault = script.get("fault", "")
         if unknown or fault not in FAULTS:

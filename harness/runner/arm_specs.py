@@ -7,6 +7,7 @@ from harness.core.comma_lists import join_list, split_list
 from harness.core.errors import UsageError
 from harness.core.names import SERVER
 from harness.core.records.scenario import Arm
+from harness.plan.arm_options import check_arm_options
 from harness.plan.arm_spec import parse_arm_spec, with_model
 from harness.plan.arms import endpoint_arm
 from harness.plan.config import Config, with_values
@@ -44,6 +45,8 @@ def arms_of(config: Config, specs: Sequence[str], *, configured: ConfiguredArm) 
             raise UsageError(
                 "a server at an address has no revision", where=spec, remedy="server=NAME,rev=REV starts one of it"
             )
+        if arm.session_options != base.session_options or arm.engine != base.engine:
+            check_arm_options(arm, where=spec)
         return with_source(arm, config)
 
     sides = [side(spec) for spec in specs]

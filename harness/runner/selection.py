@@ -11,6 +11,7 @@ from harness.engines.declarations import ENDPOINT, declaration_of
 from harness.measure.runtimes.build import declared, find_runtime
 from harness.measure.runtimes.resolve import digest_of
 from harness.measure.runtimes.sources import described_source
+from harness.plan.arm_options import check_arm_options, check_script
 from harness.plan.arms import endpoint_arm, plain_arm
 from harness.plan.config import Config
 from harness.plan.corpus import user_text
@@ -67,18 +68,22 @@ def wanted_arms(
     `engine_here` says whether the engine of an arm in this environment must be here: a side of a duel may be elsewhere.
     """
     engine = config["engine"]
+    if declaration_of(engine).is_scripted:
+        check_script(config)
     runtimes = _wanted_runtimes(config)
     if engine_here and CURRENT_RUNTIME in runtimes:
         check_engine(engine)
     if engine == ENDPOINT.name:
-        return (endpoint_arm(config),)
+        arm = endpoint_arm(config)
+        check_arm_options(arm, where=config.named("endpoint-options"))
+        return (arm,)
     if not declaration_of(engine).has_axes:
         return (plain_arm(config),)
     _check_providers(config["provider"])
     models = list(configured_labels(config).values())
     if not models and declaration_of(engine).takes_models:
         models = default_names(engine, selection, recipes)
-    return tuple(
+    found = tuple(
         Arm(
             engine=engine,
             model=ModelVariant(name=model, sha256="", size=0, origin="unresolved") if model else None,
@@ -94,6 +99,8 @@ def wanted_arms(
         for provider in config["provider"]
         for threads in config["threads"]
     )
+    check_arm_options(found[0], where=config.named("session-options"))
+    return found
 
 
 def _wanted_runtimes(config: Config) -> list[Runtime]:

@@ -206,7 +206,9 @@ def test_bisection_of_alert_is_on_its_page(accepted: Found, monkeypatch: pytest.
 def test_bisection_of_alert_whose_end_is_lost_ends_with_3(accepted: Found, monkeypatch: pytest.MonkeyPatch) -> None:
     accepted.measure("noise=0.01,pace=1.2")
     key = accepted.alert(SHORT, confirmation=Confirmation.CONFIRMED)
-    found = Between(subject="arms", places=arm_places([f"script=pace={pace}" for pace in ("1", "1.2", "none")]))
+    found = Between(
+        subject="arms", places=arm_places(["script=pace=1", "script=pace=1.2", "script=fault=exit-at-load"])
+    )
     monkeypatch.setattr("harness.runner.explain.between", lambda *_given, **_named: found)
     shown = accepted.here("schedule", "explain", str(key), "--budget", "120s")
     assert shown.returncode == 3, shown.stderr

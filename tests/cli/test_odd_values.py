@@ -34,24 +34,6 @@ def test_a_value_that_no_key_can_mean_is_refused(here: Command, tmp_path: Path, 
     refused(here("run"), "pyproject.toml [tool.kokoro-bench]: ", told)
 
 
-@pytest.mark.parametrize("setting", ["pace=0", "pace=-1", "memory=0", "pace=inf", "noise=nan", "leak=-1"])
-def test_a_script_of_no_time_is_refused_and_not_measured(here: Command, tmp_path: Path, setting: str) -> None:
-    ended = here(*RUN, "--script", setting)
-    assert ended.returncode == 3, ended.stderr
-    assert f"the script takes no {setting}; it must be " in ended.stdout
-    assert "internal error" not in ended.stdout + ended.stderr
-
-
-@pytest.mark.parametrize("setting", ["window=9", "first=none", "planned_rtf=5"])
-def test_a_split_that_an_engine_refuses_is_not_measured_and_breaks_no_report(here: Command, setting: str) -> None:
-    sentences = ("run", "--engine", "kokoro-sentences", "--model", "replica-small", "--threads", "1")
-    ended = here(*sentences, *RUN[3:], "--session-options", setting)
-    assert ended.returncode == 3, ended.stderr
-    assert f"option {setting.partition('=')[0]} takes a number, " in ended.stdout
-    assert "report: not written" not in ended.stdout + ended.stderr
-    assert here("report").returncode == 0
-
-
 @pytest.mark.parametrize("option", ["--planned-rtf", "--cache", "--cache-ttl", "--drain"])
 @pytest.mark.parametrize("number", ["nan", "inf"])
 def test_a_server_takes_no_number_that_is_none(here: Command, option: str, number: str) -> None:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.core.records.repetition import EngineFacts
 from harness.engines.builds import installed_versions
-from harness.engines.fastkokoro.options import STRATEGIES
+from harness.engines.fastkokoro.options import chosen_fields
 from harness.engines.kokoro.engine import SAMPLE_RATE, reported_packages, stamped
-from harness.engines.kokoro.session import LEVELS, StampedSession
+from harness.engines.kokoro.session import StampedSession
 from harness.engines.languages import DEFAULT
-from harness.engines.option_values import read_choice
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.providers import find_provider, why_absent
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
 SLOWEST, FASTEST = 1.0, 2.0
 """The speeds that fastkokoro takes; others are an assertion error in it."""
 PCM_SCALE = 32_768
-CHOICES = {
-    "graph_optimization": ("onnx_graph_optimization_level", tuple(LEVELS)),
-    "stream_strategy": ("stream_strategy", STRATEGIES),
-}
-"""Option of an arm → the field of fastkokoro's settings, and its values."""
 
 
 class FastKokoroEngine:
@@ -133,11 +127,7 @@ def _settings(order: EngineOrder, ort: Any) -> dict[str, Any]:  # noqa: ANN401 -
     }
     if order.threads:
         chosen["onnx_intra_op_num_threads"] = order.threads
-    for name, value in order.session_options.items():
-        if name not in CHOICES:
-            raise EngineRefusal(f"fastkokoro has no option {name}; it takes {' and '.join(CHOICES)}")
-        field, allowed = CHOICES[name]
-        chosen[field] = read_choice(f"fastkokoro option {name}", value, allowed)
+    chosen |= chosen_fields(order.session_options)
     return chosen
 
 

@@ -124,6 +124,11 @@ def read_settings(options: Mapping[str, str]) -> Settings:
     return settings
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """EngineRefusal for options that make no sense, and for a key that the environment does not have."""
+    key_header(read_settings(options))
+
+
 def check_format_known(dialect: Dialect, settings: Settings) -> None:
     """EngineRefusal if the dialect lacks the format, or a field to leave out."""
     for name in settings.leave_out:

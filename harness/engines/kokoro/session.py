@@ -22,6 +22,8 @@ LEVELS = {
     "all": "ORT_ENABLE_ALL",
 }
 MODES = {"sequential": "ORT_SEQUENTIAL", "parallel": "ORT_PARALLEL"}
+CHOICES: Mapping[str, Mapping[str, str]] = {"graph_optimization": LEVELS, "execution_mode": MODES}
+"""Session option → its values, with ONNX Runtime's names of them."""
 PRELOADED = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 
 SESSION_OPTIONS: Mapping[str, str] = {
@@ -111,6 +113,21 @@ def preload_libraries(ort: Any, provider: Provider) -> None:  # noqa: ANN401 - u
             ort.preload_dlls()
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """EngineRefusal for an unknown session option, or a value that it does not take."""
+    for name, value in options.items():
+        _read_option(name, value)
+
+
+def _read_option(name: str, value: str) -> Any:  # noqa: ANN401 - each option has its own type
+    option = f"session option {name}"
+    if name not in SESSION_OPTIONS:
+        raise EngineRefusal(f"unknown session option {name!r}; known: {', '.join(SESSION_OPTIONS)}")
+    if name in CHOICES:
+        return CHOICES[name][read_choice(option, value, CHOICES[name])]
+    return read_count(option, value) if name == "inter_threads" else read_switch(option, value)
+
+
 def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped library
     """The `SessionOptions` of an order, with ONNX Runtime's defaults for the rest."""
     import onnxruntime as ort
@@ -121,23 +138,20 @@ def session_options(order: EngineOrder) -> Any:  # noqa: ANN401 - untyped librar
     if order.profile:
         options.enable_profiling = True
         options.profile_file_prefix = order.profile
-    for name, value in order.session_options.items():
-        option = f"session option {name}"
+    for name, text in order.session_options.items():
+        value = _read_option(name, text)
         if name == "graph_optimization":
-            level = read_choice(option, value, LEVELS)
-            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, LEVELS[level])
+            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, value)
         elif name == "execution_mode":
-            options.execution_mode = getattr(ort.ExecutionMode, MODES[read_choice(option, value, MODES)])
+            options.execution_mode = getattr(ort.ExecutionMode, value)
         elif name == "inter_threads":
-            options.inter_op_num_threads = read_count(option, value)
+            options.inter_op_num_threads = value
         elif name == "arena":
-            options.enable_cpu_mem_arena = read_switch(option, value)
+            options.enable_cpu_mem_arena = value
         elif name == "memory_pattern":
-            options.enable_mem_pattern = read_switch(option, value)
+            options.enable_mem_pattern = value
         elif name == "spinning":
-            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(read_switch(option, value))))
-        elif name != "arena_shrink":
-            raise EngineRefusal(f"unknown session option {name!r}; known: {', '.join(SESSION_OPTIONS)}")
+            options.add_session_config_entry("session.intra_op.allow_spinning", str(int(value)))
     return options
 
 

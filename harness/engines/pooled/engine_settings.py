@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.engines.option_values import read_switch
-from harness.engines.pooled.options import SENTENCES_OPTIONS
+from harness.engines.pooled.options import CLIENT_OPTIONS, DIALECT, SENTENCES_OPTIONS
 from harness.engines.pooled.splitter import FIRST, FIRST_OF_WINDOWS, WINDOW_S, Plan
 from harness.engines.protocol import EngineOrder
+from harness.engines.providers import provider_names
 from harness.engines.speech import EngineRefusal
 
 MOST_SESSIONS = 64
@@ -51,6 +52,23 @@ def read_settings(order: EngineOrder) -> tuple[Settings, EngineOrder]:
     return settings, replace(order, session_options=left)
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """EngineRefusal for an option that the engine `kokoro-sentences` would refuse."""
+    from harness.engines.kokoro.session import check_options as check_session_options
+
+    _, order = read_settings(EngineOrder(engine="", session_options=options))
+    check_session_options(order.session_options)
+
+
+def check_served_options(options: Mapping[str, str]) -> None:
+    """The same for `kokoro-server`, with the options of its client."""
+    from harness.engines.http.target import read_settings as read_target_settings
+
+    of_client = {name: value for name, value in options.items() if name in CLIENT_OPTIONS}
+    read_target_settings({"dialect": DIALECT, **of_client})
+    check_options({name: value for name, value in options.items() if name not in of_client})
+
+
 def plan_of(options: Mapping[str, str]) -> Plan:
     """How an arm with these options splits texts, others among them; a `window` of `auto` is taken for possible."""
     text = options.get("window", "0")
@@ -71,7 +89,7 @@ def _plans(text: str, order: EngineOrder) -> tuple[SessionPlan, ...]:
     plans: list[SessionPlan] = []
     for each in text.split("+"):
         provider, _, count_text = each.partition(":")
-        if not provider or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
+        if provider not in provider_names() or not count_text.isdecimal() or len(plans) == MOST_SESSIONS:
             raise EngineRefusal(
                 f"option sessions takes {SENTENCES_OPTIONS['sessions']}, at most {MOST_SESSIONS}; not {text!r}"
             )

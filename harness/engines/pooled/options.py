@@ -23,4 +23,6 @@ CLIENT_OPTIONS: Mapping[str, str] = {
     "keep_alive": "on: one connection for all requests; off: a new one for each",
 }
 """Of the client of `kokoro-server`."""
+DIALECT = "openai"
+"""The dialect that the client of `kokoro-server` has by default."""
 SERVED_OPTIONS: Mapping[str, str] = {**SENTENCES_OPTIONS, **CLIENT_OPTIONS}

@@ -21,7 +21,8 @@ from harness.core.subprocesses import command as module_command
 from harness.engines.http.engine import EndpointEngine
 from harness.engines.http.engine import start as connect
 from harness.engines.http.target import Target
-from harness.engines.pooled.options import CLIENT_OPTIONS, SERVED_OPTIONS
+from harness.engines.option_values import read_switch
+from harness.engines.pooled.options import CLIENT_OPTIONS, DIALECT, SERVED_OPTIONS
 from harness.engines.pooled.splitter import Plan
 from harness.engines.protocol import EngineOrder, ServerProcess, Stages
 from harness.engines.speech import EngineRefusal, SpeechRequest
@@ -106,7 +107,7 @@ def start(order: EngineOrder, *, clock: "Clock", stages: Stages) -> ServedEngine
         if status["fallbacks"]:
             raise EngineRefusal(f"the server fell back to another provider: {status['fallbacks'][0]['reason']}")
         options = {name: order.session_options[name] for name in CLIENT_OPTIONS if name in order.session_options}
-        options = {"dialect": "openai", **options, "pid": str(server.pid)}
+        options = {"dialect": DIALECT, **options, "pid": str(server.pid)}
         client = connect(replace(order, url=server.address, session_options=options), clock=clock, stages=stages)
     except BaseException:
         server.close()
@@ -157,7 +158,7 @@ def _arguments(order: EngineOrder) -> list[str]:
         "--cache", ours.get("cache", "0"), "--cache-ttl", ours.get("cache_ttl", "3600"),
         # Not measured at the start: the audio of an arm does not depend on the machine.
         "--planned-rtf", ours.get("planned_rtf", f"{Plan().rtf:g}"), "--window", ours.get("window", "0"),
-        "--warm-up" if ours.get("warm_up", "on") == "on" else "--no-warm-up",
+        "--warm-up" if read_switch("option warm_up", ours.get("warm_up", "on")) else "--no-warm-up",
     ]  # fmt: skip
     arguments += ["--first", ours["first"]] if "first" in ours else []
     for option, pairs in (("--session-options", given), ("--provider-options", order.provider_options)):

@@ -16,10 +16,9 @@ from harness.core.records.repetition import EngineFacts
 from harness.engines.builds import installed_versions
 from harness.engines.kokoro.engine import SAMPLE_RATE, import_kokoro
 from harness.engines.languages import DEFAULT, spoken_language
-from harness.engines.option_values import read_share
 from harness.engines.protocol import EngineOrder, Stages
 from harness.engines.sherpa.files import SherpaFiles, prepare
-from harness.engines.sherpa.options import OPTIONS, SILENCE_SCALE
+from harness.engines.sherpa.options import SILENCE_SCALE, check_options
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest
 
 if TYPE_CHECKING:
@@ -135,10 +134,7 @@ def _check(order: EngineOrder) -> None:
         raise EngineRefusal("sherpa-onnx writes no profile of ONNX Runtime")
     if order.provider != "cpu" or order.provider_options:
         raise EngineRefusal(f"sherpa-onnx runs on the CPU here, not on {order.provider!r}, and has no provider options")
-    for name, value in order.session_options.items():
-        if name not in OPTIONS:
-            raise EngineRefusal(f"sherpa-onnx has no option {name}; it takes {', '.join(OPTIONS)}")
-        read_share(f"sherpa-onnx option {name}", value)
+    check_options(order.session_options)
 
 
 def _configuration(module: Any, order: EngineOrder, files: SherpaFiles) -> Any:  # noqa: ANN401 - untyped library

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from packaging.version import InvalidVersion, Version
 
-from harness.core.errors import RuntimeBuildError, UsageError
-from harness.core.uv import OUT_OF_REACH, run_uv
+from harness.core.errors import IndexOutOfReachError, RuntimeBuildError, UsageError
+from harness.core.uv import run_uv
 
 MOST = 300
 """More versions than these are not looked up one by one."""
@@ -51,9 +51,9 @@ def _newest(package: str, bounds: str, *, otherwise: str = "") -> str:
             "pip", "compile", "-", "--no-deps", "--no-header", "--no-annotate", "--quiet", "--python", sys.executable,
             given=f"{package}{bounds}", what=package, failure="no such version",
         )  # fmt: skip
+    except IndexOutOfReachError:
+        raise
     except RuntimeBuildError as error:
-        if error.remedy == OUT_OF_REACH:
-            raise
         raise _unknown(package, (otherwise or bounds).removeprefix("==")) from error
     pinned = next(line for line in printed.splitlines() if "==" in line)
     return pinned.partition("==")[2].split(";")[0].strip()

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 
 from harness.analysis.bisection.answer import ERROR_RATE, State, as_estimate
 from harness.analysis.finished import Finished
-from harness.core.errors import ExitCode, MeasurementError, RuntimeBuildError, UsageError
+from harness.core.errors import ExitCode, IndexOutOfReachError, MeasurementError, RuntimeBuildError, UsageError
 from harness.core.records.bisection import Bisection, BisectionAnswer, Place, Probe
 from harness.core.records.run import BISECTION_OF
 from harness.core.records.scenario import Arm
 from harness.core.records.verdict import VerdictKind
-from harness.core.uv import OUT_OF_REACH
 from harness.metrics.derive import RunValues
 from harness.plan.config import Config, with_values
 from harness.runner.arm_specs import ConfiguredArm, arms_of
@@ -46,6 +45,8 @@ class Wanted:
     metric: str = ""
     effect: float = 0.05
     streamed: bool = False
+    as_written: bool = False
+    """Whether a user wrote each place: one that makes no sense is a mistake, and no place that cannot be measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,8 @@ class Search:
 
     def _measured_ends(self) -> Ends | None:
         """What a new duel of bad against good shows; None if it was interrupted."""
+        if self.wanted.as_written:
+            self._arms(*range(len(self.wanted.places)))
         config, (good, bad) = self._arms(0, -1)
         self.report(f"first, bad against good: {self.wanted.places[-1].label} against {self.wanted.places[0].label}")
         self.last = measure_ends(
@@ -242,9 +245,9 @@ class Search:
         config, (good, bad, ours) = self._arms(0, -1, place)
         try:
             prepare_resources(config, report=self.report).resolve(ours)
+        except IndexOutOfReachError:
+            raise
         except (RuntimeBuildError, UsageError) as error:
-            if error.remedy == OUT_OF_REACH:
-                raise
             self._skip(place, why_not(error))
             return
         left_s = self.config["budget"] - self.spent_s
