@@ -252,6 +252,16 @@ def seconds_per_character(utterance: Utterance) -> Band:
     return Band(low=0.01, high=0.6 + 2.5 / utterance.characters)
 
 
+def speech_s(characters: int) -> float:
+    """The least seconds of speech that a text of this many characters takes at speed 1; see `seconds_per_character`."""
+    return 0.05 * characters
+
+
+def shortest_s(characters: int) -> float:
+    """The least seconds in which an engine synthesises such a text: 20 times as fast as it is spoken."""
+    return 0.05 * speech_s(characters)
+
+
 @cache
 def _pools(language: str) -> Mapping[Source, tuple[str, ...]]:
     suffix = "txt" if language == DEFAULT else f"{language}.txt"

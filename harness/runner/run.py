@@ -26,7 +26,7 @@ from harness.measure.conductor.shutdown import UNTIL_VARIABLE, GracefulShutdown
 from harness.measure.system.lock import Place, exclusive_measurement
 from harness.metrics.derive import RunValues
 from harness.plan.config import Config
-from harness.plan.corpus import Corpus
+from harness.plan.corpus import Corpus, shortest_s, speech_s
 from harness.plan.gate_policy import check_overlap
 from harness.plan.matrix import LaunchPolicy, Plan, RunLimits, ScenarioRequest, make_plan
 from harness.runner.measurement import Session, conduct_plan
@@ -90,6 +90,8 @@ def measure(
         plan = plan_of(config, resources, voices.scenarios, selection, analysis.launch_policy)
         for line in _legend(own_texts(config)):
             report(line)
+        for line in _too_long(own_texts(config), plan.run_limits):
+            report(line)
         plan = replace(plan, untried=analysis.untried)
         if config["profile"] == "on" and not analysis.divides_budget:
             plan = _with_time_for_profiles(plan, report)
@@ -112,6 +114,16 @@ def _legend(texts: Sequence[Utterance]) -> Iterator[str]:
     if len(texts) > 1:
         width = max(len(each.text_class) for each in texts)
         yield from (f"{each.text_class:{width}}  {shorten(each.text, 90, placeholder=' …')}" for each in texts)
+
+
+def _too_long(texts: Sequence[Utterance], limits: RunLimits) -> Iterator[str]:
+    """That the budget has no time for a text of the user's own. The run does not outlast it, and says so again."""
+    for each in texts:
+        if shortest_s(each.characters) > limits.budget_s:
+            yield (
+                f"a text of {each.characters} characters is at least {speech_s(each.characters) / 60:.0f} minutes of "
+                f"speech, for which the budget of {limits.budget_s:g} s is too short: shorten it, or raise --budget"
+            )
 
 
 def _with_time_for_profiles(plan: Plan, report: Reporter) -> Plan:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,19 @@ class TestRun:
         assert line.endswith(
             "the budget of 4 s has no time for a text of 99999 characters: shorten it, or give up to --budget 14h"
         )
+
+    def test_a_text_that_no_engine_speaks_in_time_gets_no_more_than_the_budget_and_it_is_announced(
+        self, here: Command
+    ) -> None:
+        slow = Script(name="slow", answers=(Answer(steps=(Step(wait_share=0.2), Step(audio_share=1.0))),))
+        options = ("--endpoint-options", "keep_alive=on", "--launches", "1", "--budget", "4s")
+        with serving(slow) as (url, _):
+            began = time.monotonic()
+            found = here("run", "--url", url, "-k", "test_delivery", "--say", "a word, " * 12_500, *options)
+        assert time.monotonic() - began < 20, "the time-out of a short answer is 30 s"
+        assert found.returncode == 3
+        announced = "a text of 99999 characters is at least 83 minutes of speech, for which the budget of 4 s is"
+        assert found.stdout.index(announced) < found.stdout.index(" × timeout: ")
 
     def test_the_report_names_the_address_once_and_no_provider(self, kokoro_bench: Command, tmp_path: Path) -> None:
         with serving(script(Answer(steps=GOOD))) as (url, _):

@@ -21,6 +21,7 @@ from harness.measure.worker.time_slicing import (
     synthesise_in_slices,
 )
 from harness.measure.worker.worker_lost import WorkerLost
+from harness.plan.corpus import shortest_s
 from harness.plan.matrix import Plan
 
 SLICES_A_TEXT = 8
@@ -28,6 +29,9 @@ SLICES_A_TEXT = 8
 
 KNOWN_TIMES = 2
 """A text whose duration is known may take this many times as long, even if the budget ends before."""
+
+LEAST_OF_BUDGET = 0.1
+"""The part of the budget that a text of any length gets, even if less is left."""
 
 SHORTEST_SLICE_S = 0.025
 """Below this, switching costs more than slicing gains: see docs/method.md."""
@@ -89,16 +93,15 @@ class Dispatcher:
             for place, (scenario, active) in enumerate(zip(scenarios, workers, strict=True))
         ]
         looped_ns = [side.pauser.looped_ns for side in sides]
-        one_s = self._timeout_s(scenarios, step)
         # Each side has the machine for its part of the time.
-        timeout_s = len(sides) * one_s
+        timeout_s = self._timeout_s(scenarios, step)
         if step.phase is Phase.WARMUP:
             results = synthesise_in_parallel(sides, timeout_s=timeout_s)
         else:
             results = synthesise_in_slices(sides, slice_s=self._slice_s(scenarios), timeout_s=timeout_s)
         for scenario, side, before_ns in zip(scenarios, sides, looped_ns, strict=True):
             if isinstance(side.result, WorkerLost):
-                self._explain(side.result, step, one_s)
+                self._explain(side.result, step, timeout_s, sides=len(sides))
             if isinstance(side.result, Repetition):
                 self._note_repetition(scenario, side.result)
                 self._note_evidence(scenario, side, looped_ns=before_ns)
@@ -120,17 +123,23 @@ class Dispatcher:
         return [side.result]
 
     def _timeout_s(self, scenarios: Sequence[Scenario], step: Step) -> float:
-        """The time-out (s) of one text. Before its duration is known, it is no longer than the budget allows."""
-        limits = self._plan.run_limits
-        known_s = [self._durations_ns.get(each.id, 0) / 1e9 for each in scenarios]
-        allowed_s = max(limits.timeout_s, self._budget_left_s(), KNOWN_TIMES * max(known_s))
-        return min(limits.timeout_for(step.utterance.characters), round(allowed_s, 1))
+        """The time-out (s) of one text of these sides. Before its duration is known, the budget limits it.
 
-    def _explain(self, lost: WorkerLost, step: Step, timeout_s: float) -> None:
+        An engine that is slow to answer may have the answer's time-out whatever is left. A text that no engine speaks
+        within that may not: it would outlast the budget and be given up all the same.
+        """
+        limits, sides = self._plan.run_limits, len(scenarios)
+        known_s = [self._durations_ns.get(each.id, 0) / 1e9 for each in scenarios]
+        answers_in_time = shortest_s(step.utterance.characters) <= limits.timeout_s
+        least_s = sides * limits.timeout_s if answers_in_time else LEAST_OF_BUDGET * limits.budget_s
+        allowed_s = max(least_s, self._budget_left_s(), sides * KNOWN_TIMES * max(known_s))
+        return min(sides * limits.timeout_for(step.utterance.characters), round(allowed_s, 1))
+
+    def _explain(self, lost: WorkerLost, step: Step, timeout_s: float, *, sides: int = 1) -> None:
         """Add to the reason of a time-out that the budget has shortened which budget would do."""
         limits = self._plan.run_limits
         whole_s = limits.timeout_for(step.utterance.characters)
-        if lost.kind is OutcomeKind.TIMEOUT and timeout_s < whole_s:
+        if lost.kind is OutcomeKind.TIMEOUT and timeout_s < sides * whole_s:
             minutes = ceil(len(self._plan.arms) * (limits.warmups + 1) * whole_s / 60)
             needed = f"{minutes}m" if minutes < 120 else f"{ceil(minutes / 60)}h"
             lost.reason += (

@@ -112,6 +112,24 @@ class TestOneText:
         # 5 s and a quarter of a second for each of 100 characters.
         assert hand.spoken == [(order, 30.0)]
 
+    @pytest.mark.parametrize(
+        ("characters", "left_s", "given_s"),
+        [
+            (100, 0.0, 5.0),  # an engine may be slow to answer
+            (100, 999.0, 30.0),
+            (1_000_000, 0.0, 3.0),  # a tenth of the budget
+            (1_000_000, 20.0, 20.0),
+        ],
+    )
+    def test_what_no_engine_speaks_in_time_gets_what_is_left_of_the_budget(
+        self, characters: int, left_s: float, given_s: float
+    ) -> None:
+        at, hand = active(ORIGINAL, record(ONE))
+        limits = replace(plan().run_limits, timeout_s=5.0, budget_s=30.0)
+        asked = Dispatcher(replace(plan(), run_limits=limits), worker_factory(), budget_left_s=lambda: left_s)
+        asked.repetitions(ONE, at, replace(STEP, utterance=replace(LONG, text="x" * characters)))
+        assert [timeout_s for _, timeout_s in hand.spoken] == [given_s]
+
     def test_audio_is_kept_where_an_arm_opens_its_launch(self) -> None:
         at, hand = active(ORIGINAL, record(ONE), record(ONE))
         asked = dispatcher()
