@@ -18,10 +18,10 @@ from typing import NoReturn
 
 import click
 
-from harness.cli.early_signals import end_at_once
+from harness.cli.early_signals import answer_late_signals, end_at_once
 from harness.cli.exit_codes import called, document, exit_codes
 from harness.cli.streams import Losses, steady_streams
-from harness.core.errors import BenchError, ExitCode
+from harness.core.errors import BenchError, ExitCode, StoreError
 
 COMMANDS = {
     "run": ("harness.cli.run:run", "Run the benchmark suites, compare with the baselines, and write the report."),
@@ -42,7 +42,7 @@ COMMANDS = {
     "schedule": ("harness.cli.schedule:schedule", "Run the benchmarks on a schedule."),
     "ci": ("harness.cli.ci:ci", "Write workflows for GitHub and GitLab that gate pull requests and measure nightly."),
     "report": ("harness.cli.report:report", "Update the HTML report of all stored runs."),
-    "models": ("harness.cli.models:models", "List, show, build, fetch, verify, quantise or optimise models."),
+    "models": ("harness.cli.models:models", "List, show, build, fetch, verify, quantise, optimise or prune models."),
     "runtimes": ("harness.cli.runtimes:runtimes", "List, build or prune package environments."),
     "serve": ("harness.cli.serve:serve", "Serve Kokoro speech over HTTP: the reference server."),
     "doctor": ("harness.cli.doctor:doctor", "Check this machine and what may disturb a measurement."),
@@ -119,7 +119,10 @@ COMPLETION = "_KOKORO_BENCH_COMPLETE"
 
 
 def run(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command and exit with its code. No exception leaves it as a traceback."""
+    """Run the command and exit with its code. No exception leaves it as a traceback.
+
+    Without `arguments`, it runs those of this process, which ends with it.
+    """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given[:1] and given[0] in BRIEF:
         gc.set_threshold(COLLECTED_AT)
@@ -127,10 +130,12 @@ def run(arguments: list[str] | None = None) -> NoReturn:
     atexit.register(gc.freeze)
     with steady_streams() as losses:
         try:
-            with _terminable(), _temporary_folder(given):
+            with _terminable(ends_process=arguments is None), _temporary_folder(given):
                 code = _answer(given)
         except KeyboardInterrupt:  # once more, while the first was being answered
             code = ExitCode.INTERRUPTED
+            if arguments is None:
+                answer_late_signals()
         code = _finished(code, losses)
     sys.exit(int(code))
 
@@ -177,7 +182,11 @@ def _invoke(arguments: Sequence[str]) -> ExitCode:
         try:
             code = command.invoke(context)
         except BenchError as error:
-            return _documented(called(context), error.exit_code, cause=error)
+            path = called(context)
+            if isinstance(error, StoreError) and path and error.exit_code not in exit_codes(path):
+                # Only where something is measured it matters whether the database may come back.
+                error.exit_code = ExitCode.USAGE
+            return _documented(path, error.exit_code, cause=error)
         return _documented(called(context), code)
 
 
@@ -209,8 +218,11 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM is Ctrl-C, for whatever has no answer of its own to it: what is under way is put in order."""
+def _terminable(*, ends_process: bool) -> Iterator[None]:
+    """SIGTERM is Ctrl-C, for whatever has no answer of its own to it: what is under way is put in order.
+
+    With `ends_process` both end the process afterwards, in which nothing is left to be done.
+    """
 
     def end(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -226,5 +238,7 @@ def _terminable() -> Iterator[None]:
     try:
         yield
     finally:
-        if ours:
+        if ends_process:
+            answer_late_signals()
+        elif ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)

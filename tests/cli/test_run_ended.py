@@ -16,6 +16,7 @@ from harness.server.mock.server import serving
 from harness.store.runs import open_store
 from tests.conftest import Command
 
+ROOT = Path(__file__).parents[2]
 QUICK = Script(name="quick", answers=(Answer(steps=(Step(wait_ms=10), Step(audio_share=1.0))),))
 SIGNAL_DURING_IMPORT = """
 import os, signal, sys
@@ -113,6 +114,55 @@ def test_a_disk_that_fills_during_a_run_ends_it_with_3_and_keeps_what_was_measur
     assert (stored["status"], stored["blocks"]) == ("interrupted", 3)
 
 
+DISK_FULL_AT_THE_START = """
+import resource, signal, sys
+from harness.store.runs import RunStore
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+begin = RunStore.begin
+
+def beginning(*given):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+    return begin(*given)
+
+RunStore.begin = beginning
+from harness.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+def test_a_disk_that_is_full_when_a_run_begins_ends_it_with_3(tmp_path: Path, user_environment: dict[str, str]) -> None:
+    what = "run --engine scripted --model scripted -k chars-12 --launches 1 --blocks 1"
+    found = subprocess.run(
+        [sys.executable, "-c", DISK_FULL_AT_THE_START, *what.split()],
+        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert found.returncode == ExitCode.MEASUREMENT
+    (line,) = found.stderr.splitlines()
+    assert "results.sqlite: the disk refused a read or a write; what was stored before is safe" in line
+    assert " — check the space left" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("duel", "model=scripted", "model=scripted-8bit", "--engine", "scripted", "--launches", "1"), 3),
+        (("validate", "--engine", "scripted", "--model", "scripted", "--launches", "1"), 3),
+        (("runs", "list"), 2),
+    ],
+)
+def test_a_database_server_that_is_away_is_3_where_something_is_measured_and_2_elsewhere(
+    here: Command, command: tuple[str, ...], code: int
+) -> None:
+    pytest.importorskip("psycopg")
+    found = here(*command, "--results", "postgresql://nobody@127.0.0.1:9/none")
+    assert found.returncode == code, found.stdout + found.stderr
+    (line,) = found.stderr.splitlines()
+    assert "the database server cannot be reached" in line
+    assert " — start it" in line
+
+
 SIGNAL_DURING_FIRST_IMPORT = """
 import os, signal, sys
 
@@ -138,3 +188,64 @@ def test_a_signal_while_the_command_is_imported_ends_it_with_a_line(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "kokoro-bench: interrupted\n")
+
+
+SIGNAL_AT_EXIT = """
+import atexit, os, signal, sys
+
+def late():
+    os.kill(os.getpid(), int(os.environ["NUMBER"]))
+
+class Registering:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":  # after Python's own callbacks, and before ours
+            atexit.register(late)
+
+sys.meta_path.insert(0, Registering())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_the_end_of_the_process_costs_no_output_and_leaves_no_traceback(
+    tmp_path: Path, user_environment: dict[str, str], number: signal.Signals
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SIGNAL_AT_EXIT)
+    found = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "runs", "list"],
+        cwd=tmp_path,
+        env=user_environment | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "NUMBER": str(int(number))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (130, "kokoro-bench: interrupted\n")
+    assert "nothing is stored" in found.stdout or "no runs" in found.stdout
+
+
+SIGNAL_WHILE_STREAMS_END = """
+import os, signal, sys
+from harness.cli import command
+
+finished = command._finished
+
+def late(*given):
+    os.kill(os.getpid(), int(os.environ["NUMBER"]))
+    return finished(*given)
+
+command._finished = late
+from harness.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_last_line_writes_it_first(
+    tmp_path: Path, user_environment: dict[str, str], number: signal.Signals
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", SIGNAL_WHILE_STREAMS_END, "config"],
+        cwd=tmp_path, env=user_environment | {"NUMBER": str(int(number))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (found.returncode, found.stderr) == (130, "kokoro-bench: interrupted\n")
+    assert "summary" in found.stdout
