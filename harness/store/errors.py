@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from harness.core.errors import StoreError
+from harness.core.errors import ExitCode, StoreError
 from harness.store.databases import SQLITE_SUFFIXES, Database, identity
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -25,7 +25,9 @@ class _Fault:
 
 
 class AwayError(StoreError):
-    """The database is temporarily unavailable."""
+    """The database is temporarily unavailable: nothing is wrong with the command, and nothing could be measured."""
+
+    exit_code = ExitCode.MEASUREMENT
 
 
 _NOT_OPENED: Final = _Fault(
