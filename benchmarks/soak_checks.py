@@ -14,7 +14,6 @@ from benchmarks.soak_memory import MOST_BYTES
 from benchmarks.soak_site import PAGES, Site
 from harness.core.records.run import RunKind
 from harness.core.records.schedule import Fire, FireOutcome, FireState
-from harness.schedule.post_run import ENDED_WITH_US
 from harness.schedule.retention import THINNED
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore, open_store
@@ -85,7 +84,7 @@ def _stuck(fire: Fire, evidence: Evidence) -> bool:
 
 
 def _explained(fire: Fire, evidence: Evidence) -> bool:
-    if fire.outcome not in NOT_MEASURED or fire.reason == ENDED_WITH_US:
+    if fire.outcome not in NOT_MEASURED or fire.ended_with_scheduler:
         return True
     began, ended = (fire.started_at or fire.queued_at) - AROUND_S, (fire.ended_at or fire.queued_at) + AROUND_S
     return any(since <= ended and until >= began for since, until in evidence.disturbances)

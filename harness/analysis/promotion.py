@@ -14,7 +14,7 @@ from harness.analysis.subjects import software_of, subject_of
 from harness.core.errors import UsageError
 from harness.core.records.environment import SCRIPTED_KEY
 from harness.core.records.git_package import GitPackage
-from harness.core.records.reference import ReferenceArm
+from harness.core.records.reference import AcceptedBy, ReferenceArm
 from harness.core.records.repetition import LoadedSoftware
 from harness.core.records.run import Concluded, RunData, RunStatus
 from harness.core.records.scenario import Arm
@@ -65,6 +65,7 @@ class Acceptance:
 
     date: str
     reason: str = ""
+    by: AcceptedBy = AcceptedBy.PERSON
     only: tuple[str, ...] = ()
     project: str = ""
     find_source: FindSource = lambda _engine, _digest, revision, dirty: (revision, dirty)
@@ -201,6 +202,7 @@ def reference_arm(arm: Arm, scenarios: Sequence[str], data: Concluded, acceptanc
         run=data.run.id,
         date=acceptance.date,
         reason=acceptance.reason,
+        accepted_by=acceptance.by,
         scenarios=tuple(sorted(scenarios)),
         git_packages=tuple(_portable(each, acceptance.project) for each in software.git_packages),
         not_rebuildable=() if data.run.machine.key == SCRIPTED_KEY else _not_rebuildable(arm, software, revision),

@@ -98,7 +98,7 @@ class Daemon:
         for fire in self._db(lambda: context.journal.open_fires(context.instance.runner)):
             job = self._job(fire) or Job(name=fire.declared_job)
             if fire.outcome is not None:
-                found = Found(outcome=fire.outcome, reason=fire.reason)
+                found = Found(outcome=fire.outcome, reason=fire.reason, cause=fire.cause)
                 ended_at = fire.ended_at or context.clock.wall()
                 self._follow(fire, job, found, now=ended_at, run_id=fire.run_id, exit_code=fire.exit_code)
                 continue
@@ -297,11 +297,10 @@ class Daemon:
     ) -> None:
         """Run the actions before the end is final, so that after a kill the next scheduler runs them."""
         ended = replace(
-            fire, ended_at=now, outcome=found.outcome, reason=found.reason, run_id=run_id, exit_code=exit_code
-        )
-        self._change(
-            fire, ended_at=now, outcome=found.outcome.value, reason=found.reason, run_id=run_id, exit_code=exit_code
-        )
+            fire, ended_at=now, outcome=found.outcome, cause=found.cause, reason=found.reason, run_id=run_id,
+            exit_code=exit_code,
+        )  # fmt: skip
+        self._db(lambda: self.context.journal.note_end(ended))
         self.outcomes[found.outcome] += fire.explains is None
         if found.outcome is FireOutcome.WORSE and run_id:
             self._worse.add(run_id)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.core.records.reference import AcceptedBy
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind
 from harness.core.records.verdict import VerdictKind, Waiver
 from harness.metrics.registry import METRICS
 from harness.plan.config import Config
 from harness.plan.gate_policy import waiver_of
-from harness.schedule.promotion import REASON
 from harness.store.baselines import load_baselines
 from harness.store.reference_file import load_reference
 from harness.store.runs import RunStore
@@ -114,7 +114,7 @@ class Acceptances:
         )
         median = next((each.median for each in data.summaries if (each.scenario_id, each.metric) == key), None)
         accepted = load_reference(self._baselines).for_scenario(alert.subject) if same and median else None
-        if accepted is None or median is None or accepted.reason in ("", REASON):
+        if accepted is None or median is None or accepted.accepted_by is AcceptedBy.SCHEDULE or not accepted.reason:
             return False
         opened = datetime.fromtimestamp(alert.opened_at, tz=UTC).date().isoformat()
         return accepted.date[:10] >= opened and _at_level(alert, median, self._median(alert))

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunKind, RunStatus
-from harness.core.records.schedule import Fire, FireOutcome
+from harness.core.records.schedule import Fire, FireCause, FireOutcome
 from harness.core.records.verdict import VerdictKind
 from harness.measure.conductor.event_file import read_events
 from harness.schedule.confirmation import SEARCHED_RUNS, confirmation_rows, waiting_alerts
 from harness.schedule.launcher import Exit, events_of, last_line
-from harness.schedule.post_run import ENDED_WITH_US
 from harness.store.rows import RunRow
 from harness.store.runs import RunStore
 
@@ -32,6 +31,7 @@ class Found:
 
     outcome: FireOutcome
     reason: str = ""
+    cause: FireCause | None = None
 
 
 def run_of(fire: Fire, store: RunStore) -> str:
@@ -57,7 +57,7 @@ def run_of(fire: Fire, store: RunStore) -> str:
 def outcome_of(ended: Exit, ending: Ending, *, row: RunRow | None, log: Path) -> Found:
     """The outcome of a run. `row` is its stored record, or None if it stored nothing."""
     if ending is Ending.STOPPED:
-        return Found(outcome=FireOutcome.INTERRUPTED, reason=ENDED_WITH_US)
+        return Found(outcome=FireOutcome.INTERRUPTED, reason="the scheduler was ended", cause=FireCause.SCHEDULER_ENDED)
     if ending is Ending.LIMIT:
         # If the limit ended the process while it wrote the report, the complete run counts.
         complete = row is not None and row.status is RunStatus.COMPLETE

@@ -298,9 +298,6 @@ class PostRunActions:
             self.say(f"{data.run.id} is promoted: {self.promote(data)} baseline files changed")
 
 
-ENDED_WITH_US = "the scheduler was ended"
-
-
 def _began(data: RunData | None, now: float) -> float:
     """The time that decides which waivers hold: the start of the run, as for its verdicts."""
     return data.run.started_at if data else now
@@ -308,7 +305,7 @@ def _began(data: RunData | None, now: float) -> float:
 
 def _failure(fire: Fire) -> str:
     """Why a due time has no measurement, or "". Ending the scheduler is not a failure of the run."""
-    if fire.outcome in FAILURES and fire.reason != ENDED_WITH_US:
+    if fire.outcome in FAILURES and not fire.ended_with_scheduler:
         return published_text(fire.reason) or "no reason is known"
     return ""
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.analysis.promotion import Acceptance, FindSource, promotion_of, why_not_clean
+from harness.core.records.reference import AcceptedBy
 from harness.core.records.run import RunData
 from harness.core.records.schedule import Alert, AlertKind
 from harness.store.baselines import accept, list_machines
@@ -32,7 +33,9 @@ def promote_run(data: RunData, baselines: Path, find_source: FindSource, *, proj
     An arm whose subject is the same keeps the acceptance that it has.
     """
     date = datetime.fromtimestamp(data.run.started_at, tz=UTC).date().isoformat()
-    acceptance = Acceptance(date=date, reason=REASON, project=str(project), find_source=find_source)
+    acceptance = Acceptance(
+        date=date, reason=REASON, by=AcceptedBy.SCHEDULE, project=str(project), find_source=find_source
+    )
     promotion = promotion_of(data, acceptance)
     changes = accept(baselines, promotion.entries, promotion.arms)
     return len({change.file for change in changes.figures}) + bool(changes.reference)

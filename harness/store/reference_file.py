@@ -15,7 +15,7 @@ import msgspec
 
 from harness.core.errors import BaselineError
 from harness.core.records.git_package import read_git_package
-from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm, in_order
+from harness.core.records.reference import AcceptedBy, LoadedSubject, Reference, ReferenceArm, in_order
 from harness.store.baseline_files import write_all
 from harness.store.toml_lines import Place, line_of
 
@@ -33,6 +33,8 @@ _CONFLICT: Final = re.compile(r"^(<{7}|={7}$|>{7})", flags=re.MULTILINE)
 _AT: Final = re.compile(r"^(.*) \(at line (\d+), column (\d+)\)$", flags=re.DOTALL)
 _VERSION: Final = re.compile(r"(?:\d+!)?v?\d+[A-Za-z0-9]*(?:[.+_-][A-Za-z0-9]+)*")
 """Enough of PEP 440 to tell a version from a typing error; kokoro-bench does not order versions by it."""
+_BY_SCHEDULE: Final = "promoted by the schedule: nothing regressed, failed or was missing"
+"""The reason with which earlier versions wrote what a schedule accepted, without `accepted-by`."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -49,6 +51,7 @@ class _Arm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, rename="keb
     run: str
     date: str
     reason: str = ""
+    accepted_by: AcceptedBy | None = None
     engine: str
     engine_version: str = ""
     engine_source: str
@@ -186,6 +189,7 @@ def _arm(plain: dict[str, Any], number: int, text: str, path: Path) -> Reference
         run=raw.run,
         date=raw.date,
         reason=raw.reason,
+        accepted_by=raw.accepted_by or (AcceptedBy.SCHEDULE if raw.reason == _BY_SCHEDULE else AcceptedBy.PERSON),
         scenarios=tuple(sorted(set(raw.scenarios))),
         not_rebuildable=tuple(raw.not_rebuildable),
         git_packages=tuple(
@@ -293,6 +297,7 @@ def _rendered(arm: ReferenceArm) -> str:
         "run": arm.run,
         "date": arm.date,
         "reason": arm.reason,
+        **({} if arm.accepted_by is AcceptedBy.PERSON else {"accepted-by": arm.accepted_by.value}),
         "engine": subject.engine,
         "engine-version": subject.engine_version,
         "engine-source": subject.engine_source,

@@ -17,6 +17,7 @@ from harness.core.records.schedule import (
     Confirmation,
     Delivery,
     Fire,
+    FireCause,
     FireOutcome,
     FireState,
     SchedulerInstance,
@@ -108,6 +109,7 @@ class ScheduleLog:
             "log": "",
             "confirms": "",
             "explains": None,
+            "cause": None,
             **follows,
         }
         known = select(FIRES.c.key).where(FIRES.c.runner == runner, FIRES.c.job == job, FIRES.c.due_at == due_at)
@@ -125,6 +127,12 @@ class ScheduleLog:
         """Set columns of a due time, such as `state`, `pid` and `run_id`."""
         with writing(self._database) as connection:
             connection.execute(update(FIRES).where(FIRES.c.key == key).values(**values))
+
+    def note_end(self, ended: Fire) -> None:
+        """Record how a due time ended. Its state stays: the actions that follow the end are still to be run."""
+        enums = {"outcome": ended.outcome, "cause": ended.cause}
+        plain = {name: getattr(ended, name) for name in ("ended_at", "reason", "run_id", "exit_code")}
+        self.change(ended.key, **plain, **{name: each and each.value for name, each in enums.items()})
 
     def open_fires(self, runner: str) -> tuple[Fire, ...]:
         """Queued and running due times, in the order of queueing."""
@@ -308,6 +316,7 @@ def _fire(row: Row[Any]) -> Fire:
             "outcome": None if outcome is None else FireOutcome(outcome),
             "asked": bool(values["asked"]),
             "confirms": values["confirms"] or "",
+            "cause": None if values["cause"] is None else FireCause(values["cause"]),
         }
     )
 

@@ -29,12 +29,12 @@ from harness.store.databases import CLUSTERED, ROW_NUMBER
 VERSION_TABLE: Final = "bench_version"
 """The table in which Alembic stores the revision. It identifies a database of kokoro-bench."""
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The revision that this code reads and writes.
 
 History: 0001, the first; 0002, the schedule's tables; 0003, waived regressions, and how an alert ended; 0004,
 confirmations of alerts by a duel; 0005, bisections of alerts; 0006, the messages of alerts; 0007, the answers of
-bisections; 0008, the sizes that duels confirmed.
+bisections; 0008, the sizes that duels confirmed; 0009, why due times ended.
 """
 
 METADATA: Final = MetaData()
@@ -190,6 +190,7 @@ FIRES: Final = Table(
     Column("log", Text, nullable=False),
     Column("confirms", String(200)),  # NULL: it is a due time of the job itself
     Column("explains", Integer),  # the key of an alert
+    Column("cause", String(20)),
     UniqueConstraint("runner", "job", "due_at", name="uq_bench_fires_runner"),
     Index("ix_bench_fires_state", "runner", "state"),
 )

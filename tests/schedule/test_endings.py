@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.core.records.reference import LoadedSubject, ReferenceArm
+from harness.core.records.reference import AcceptedBy, LoadedSubject, ReferenceArm
 from harness.core.records.schedule import Alert, AlertEnding, AlertKind
 from harness.core.records.verdict import REPLAYED, VerdictKind
 from harness.plan.gate_policy import waiver_of
@@ -158,6 +158,7 @@ class TestAcceptance:
             ("the new voice", "2026-01-03", 0.1, AlertEnding.ACCEPTED),
             ("the new voice", "2026-01-03", 0.0, AlertEnding.RECOVERED),
             ("the new voice", "2026-01-01", 0.1, AlertEnding.RECOVERED),
+            # As an earlier version wrote it, without a field for who accepted.
             (REASON, "2026-01-03", 0.1, AlertEnding.RECOVERED),
         ],
     )
@@ -170,16 +171,24 @@ class TestAcceptance:
         nights.play(2, level=level, verdict=VerdictKind.SAME_SUBJECT)
         assert nights.alert.ending is ending
 
+    def test_subject_that_another_schedule_accepted_is_no_acceptance_whatever_its_reason(self, nights: Nights) -> None:
+        nights.play(0)
+        nights.play(1, level=0.1, verdict=REGRESSED)
+        accept_subject(nights.bench, reason="clean", date="2026-01-03", by=AcceptedBy.SCHEDULE)
+        nights.play(2, level=0.1, verdict=VerdictKind.SAME_SUBJECT)
+        assert nights.alert.ending is AlertEnding.RECOVERED
 
-def accept_subject(bench: Any, *, reason: str, date: str) -> None:
+
+def accept_subject(bench: Any, *, reason: str, date: str, by: AcceptedBy = AcceptedBy.PERSON) -> None:
     """As `baseline promote --reason` writes it, of a run of another machine."""
     subject = LoadedSubject(
         engine="kokoro", engine_version="1", engine_source="", interpreter="CPython 3.11.7", packages=(),
         model_sha256="ab" * 32, voices_sha256="cd" * 32, provider="cpu", threads=0,
     )  # fmt: skip
     arm = ReferenceArm(
-        arm_id=SCENARIO.arm.id, subject=subject, run="elsewhere", date=date, reason=reason, scenarios=(SCENARIO.id,)
-    )
+        arm_id=SCENARIO.arm.id, subject=subject, run="elsewhere", date=date, reason=reason, accepted_by=by,
+        scenarios=(SCENARIO.id,),
+    )  # fmt: skip
     accept(bench.config.baselines, [], [arm], renew=True)
 
 

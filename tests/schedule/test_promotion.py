@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from harness.core.records.reference import AcceptedBy
 from harness.core.redaction import published
 from harness.schedule import service
 from harness.schedule.job import Settings
@@ -24,6 +25,7 @@ def test_promoted_run_is_the_reference_until_its_subject_changes(tmp_path: Path)
         assert promote(published(data)) == 4
         [arm] = load_reference(config.baselines).arms
         assert (arm.run, arm.date, arm.reason) == (data.run.id, "2000-01-01", REASON)
+        assert arm.accepted_by is AcceptedBy.SCHEDULE
         assert len(arm.scenarios) == 3
 
         next_night = replace(data, run=replace(data.run, id="20000102-000000-abcdef"))

@@ -23,7 +23,7 @@ import pytest
 
 from harness.core.errors import ExitCode
 from harness.core.records.run import RunStatus
-from harness.core.records.schedule import Fire, FireOutcome, FireState
+from harness.core.records.schedule import Fire, FireCause, FireOutcome, FireState
 from harness.schedule.launcher import COMMAND, GO
 from harness.server.mock.script import Answer, Script, Step
 from harness.server.mock.server import MockServer, serving
@@ -274,6 +274,7 @@ def test_sigterm_ends_scheduler_and_run_in_order(site: Site) -> None:
     assert ended(run)
     [fire] = site.fires()
     assert (fire.outcome, fire.reason) == (FireOutcome.INTERRUPTED, "the scheduler was ended")
+    assert fire.cause is FireCause.SCHEDULER_ENDED
     with site.store() as store:
         [row] = store.list()
         assert (row.status, row.reason) == (RunStatus.INTERRUPTED, "ended by SIGTERM")

@@ -14,6 +14,7 @@ from sqlalchemy import inspect, text
 from harness.core.errors import StoreError
 from harness.core.records.bisection import BisectionAnswer
 from harness.core.records.run import RunData
+from harness.core.records.schedule import FireCause, FireOutcome
 from harness.store.databases import Database, connect
 from harness.store.migrate import MIGRATIONS, bring_up_to_date
 from harness.store.runs import RunStore, open_store
@@ -116,6 +117,31 @@ def test_the_newest_migration_is_the_one_that_the_code_expects() -> None:
     )
 
 
+def test_why_a_due_time_of_an_earlier_version_ended_is_read_from_its_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "results.sqlite"
+    ends = {
+        1.0: (FireOutcome.INTERRUPTED, "the scheduler was ended"),
+        2.0: (FireOutcome.INTERRUPTED, "its process ended before the run was complete"),
+        3.0: (FireOutcome.FAILED, "the scheduler was ended"),
+        4.0: (FireOutcome.OK, ""),
+    }
+    with open_store(file) as store:
+        for due_at in ends:
+            store.journal().enqueue(
+                runner="here", job="night", due_at=due_at, asked=False, missed=0, now=0.0, machine_key="m"
+            )
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for due_at, (outcome, reason) in ends.items():
+            connection.execute(
+                "UPDATE bench_fires SET outcome = ?, reason = ? WHERE due_at = ?", (outcome.value, reason, due_at)
+            )
+        connection.execute("ALTER TABLE bench_fires DROP COLUMN cause")
+        connection.execute("UPDATE bench_version SET version_num = '0008'")
+    with open_store(file) as store:
+        causes = {fire.due_at: fire.cause for fire in store.journal().fires()}
+    assert causes == {1.0: FireCause.SCHEDULER_ENDED, 2.0: None, 3.0: None, 4.0: None}
+
+
 def test_an_undecided_bisection_of_an_earlier_version_is_told_from_an_answer(tmp_path: Path) -> None:
     file = tmp_path / "results.sqlite"
     explanations = {"a": "Undecided. The most probable step is c4", "b": "c4 changed latency by +9 %", "c": ""}
@@ -127,6 +153,7 @@ def test_an_undecided_bisection_of_an_earlier_version_is_told_from_an_answer(tmp
             connection.execute("UPDATE bench_alerts SET explanation = ? WHERE subject = ?", (explanation, subject))
         for column in ("answer", "confirmed_size", "confirmed_low", "confirmed_high"):
             connection.execute(f"ALTER TABLE bench_alerts DROP COLUMN {column}")
+        connection.execute("ALTER TABLE bench_fires DROP COLUMN cause")
         connection.execute("UPDATE bench_version SET version_num = '0006'")
     with open_store(file) as store:
         answers = {alert.subject: alert.answer for alert in store.journal().alerts()}

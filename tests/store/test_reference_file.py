@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import BaselineError
 from harness.core.records.git_package import GitPackage
-from harness.core.records.reference import LoadedSubject, Reference, ReferenceArm
+from harness.core.records.reference import AcceptedBy, LoadedSubject, Reference, ReferenceArm
 from harness.store.reference_file import load_reference, parse_reference, reference_path, render, write
 
 SUBJECT = LoadedSubject(
@@ -199,3 +199,30 @@ def test_reference_that_could_not_be_read_back_is_not_written(tmp_path: Path) ->
         write(tmp_path, Reference(arms=(ARM, ARM)), others={tmp_path / "other": b"x"})
     assert reference_path(tmp_path).read_bytes() == before
     assert not (tmp_path / "other").exists()
+
+
+class TestWhoAccepted:
+    def test_a_schedule_is_named_and_a_person_is_not(self) -> None:
+        text = render(Reference(arms=(ARM,))).decode()
+        assert "accepted-by" not in text
+        assert (
+            'accepted-by = "schedule"'
+            in render(Reference(arms=(replace(ARM, accepted_by=AcceptedBy.SCHEDULE),))).decode()
+        )
+
+    @pytest.mark.parametrize(
+        ("reason", "by"),
+        [
+            ("promoted by the schedule: nothing regressed, failed or was missing", AcceptedBy.SCHEDULE),
+            ("promoted by the schedule", AcceptedBy.PERSON),
+            ("", AcceptedBy.PERSON),
+        ],
+    )
+    def test_of_an_earlier_version_its_reason_tells(self, reason: str, by: AcceptedBy) -> None:
+        text = render(Reference(arms=(replace(ARM, reason=reason),))).decode()
+        assert parse_reference(text, Path("reference.toml")).arms[0].accepted_by is by
+
+    def test_nobody_else_can_accept(self) -> None:
+        text = render(Reference(arms=(replace(ARM, accepted_by=AcceptedBy.SCHEDULE),))).decode()
+        with pytest.raises(BaselineError, match="schedul3"):
+            parse_reference(text.replace('"schedule"', '"schedul3"'), Path("reference.toml"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from harness.core.records.differences import Difference, differences
 from harness.core.records.git_package import GitPackage
@@ -69,6 +70,14 @@ class LoadedSubject:
         return found or _hidden(self, other)
 
 
+class AcceptedBy(StrEnum):
+    """Who accepted an arm."""
+
+    PERSON = "person"
+    SCHEDULE = "schedule"
+    """A job that promotes clean runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceArm:
     """One accepted arm. `scenarios` are the ids of the scenarios that were accepted with it, sorted.
@@ -91,6 +100,7 @@ class ReferenceArm:
     run: str
     date: str
     reason: str = ""
+    accepted_by: AcceptedBy = AcceptedBy.PERSON
     scenarios: tuple[str, ...]
     not_rebuildable: tuple[str, ...] = ()
     git_packages: tuple[GitPackage, ...] = ()
@@ -160,7 +170,7 @@ def _kept(same: ReferenceArm, arm: ReferenceArm) -> ReferenceArm:
     """The facts to keep of an acceptance when `arm`, of the same subject, is accepted again."""
     if same.dirty > arm.dirty or len(same.not_rebuildable) > len(arm.not_rebuildable):
         # The same subject can now be obtained from a commit or from a package.
-        return replace(arm, run=same.run, date=same.date, reason=same.reason)
+        return replace(arm, run=same.run, date=same.date, reason=same.reason, accepted_by=same.accepted_by)
     return same
 
 

@@ -38,6 +38,13 @@ class FireOutcome(StrEnum):
         return self in (FireOutcome.OK, FireOutcome.WORSE, FireOutcome.UNDECIDED, FireOutcome.PARTIAL)
 
 
+class FireCause(StrEnum):
+    """Why a due time ended as it did, where its outcome alone does not tell."""
+
+    SCHEDULER_ENDED = "scheduler ended"
+    """The scheduler was ended, and its run with it: this is no failure of the run."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fire:
     """One due time of a job. Times are seconds since the epoch; `missed` counts earlier due times that it covers."""
@@ -68,10 +75,17 @@ class Fire:
     explains: int | None = None
     """The alert whose change it bisects in the schedule's spare time; None for everything else."""
 
+    cause: FireCause | None = None
+
     @property
     def declared_job(self) -> str:
         """The name of the job as it is declared. Its confirmations and bisections are listed with a suffix."""
         return self.job.partition("/")[0]
+
+    @property
+    def ended_with_scheduler(self) -> bool:
+        """Whether the end of the scheduler ended its run, which is no failure of the run."""
+        return self.cause is FireCause.SCHEDULER_ENDED
 
     @property
     def duration_s(self) -> float | None:
