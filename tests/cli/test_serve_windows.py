@@ -1,5 +1,6 @@
 """`serve --window`: what a client hears of a served replica, and when."""
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,16 +86,24 @@ def test_session_options_for_the_engine_hold_unless_the_server_has_its_own(serve
 
 
 @pytest.mark.parametrize("half", ["features.onnx", "sound.onnx"])
-def test_a_half_that_was_removed_is_made_again(
-    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path, half: str
-) -> None:
+@pytest.mark.parametrize("left", [None, 0, 5_000])
+def test_a_half_that_was_removed_or_cut_short_is_made_again(
+    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path, half: str,
+    left: int | None,
+) -> None:  # fmt: skip
     user_environment[ROOT_VARIABLE] = str(tmp_path / "cache")
     given, model = ("--voices", str(small_replica.voices_path)), str(small_replica.model_path)
     serve(*given, model=model)
-    (removed,) = (tmp_path / "cache" / "windows").glob(f"*/{half}")
-    removed.unlink()
-    assert len(heard(serve(*given, model=model)[0]))
-    assert removed.exists()
+    (damaged,) = (tmp_path / "cache" / "windows").glob(f"*/{half}")
+    size = damaged.stat().st_size
+    if left is None:
+        damaged.unlink()
+    else:
+        os.truncate(damaged, left)
+    address, _ = serve(*given, model=model)
+    assert len(heard(address))
+    assert httpx.get(f"{address}/status").json()["options"]["window"] == "0.7"
+    assert damaged.stat().st_size == size
 
 
 def test_halves_in_a_folder_that_cannot_be_written_are_used(

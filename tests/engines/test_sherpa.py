@@ -3,6 +3,7 @@
 The files that it reads are real: made of a real graph, and read back by onnx and NumPy.
 """
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,17 @@ def test_a_changed_model_gets_files_of_its_own_and_the_same_one_does_not(begin: 
     first, second, third = (made.configuration.model.kokoro.model for made in OfflineTts.made)
     assert first == second
     assert third != first
+
+
+def test_files_that_were_cut_short_are_made_again(begin: Start) -> None:
+    begin()
+    made = OfflineTts.made[0].configuration.model.kokoro
+    paths = [Path(each) for each in (made.model, made.voices, made.tokens)]
+    before = [path.read_bytes() for path in paths]
+    for path in paths:
+        os.truncate(path, 5)
+    begin()
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_threads_are_its_own_where_an_arm_sets_none(begin: Start) -> None:

@@ -5,9 +5,12 @@ under a name made of the source's path, size and time, because a digest of the m
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +18,7 @@ from harness.core.cache_root import default_root
 from harness.core.files import replacing
 from harness.engines.speech import EngineRefusal
 
+FOLDER = "sherpa-onnx"
 METADATA = b"\x72"
 """Tag of `ModelProto.metadata_props`: field 14, length-delimited. Fields that are appended to a message are merged."""
 KEY, VALUE = b"\x0a", b"\x12"
@@ -34,12 +38,12 @@ class SherpaFiles:
 
 
 def prepare(model: Path, voices: Path, vocabulary: Mapping[str, int]) -> SherpaFiles:
-    """Make the files that are missing. EngineRefusal if the model or the voices have another layout."""
+    """Make the files that are missing or cut short. EngineRefusal if the model or the voices have another layout."""
     import numpy as np
 
     if model.suffix != ".onnx":
         raise EngineRefusal(f"sherpa-onnx takes .onnx files, not {model.suffix or 'a file without suffix'}")
-    folder = default_root() / "sherpa-onnx"
+    folder = default_root() / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(voices) as styles:
         names = tuple(sorted(styles.files))
@@ -47,19 +51,25 @@ def prepare(model: Path, voices: Path, vocabulary: Mapping[str, int]) -> SherpaF
         if odd:
             raise EngineRefusal(f"sherpa-onnx needs voices of shape {STYLE}; {odd[0]} has {styles[odd[0]].shape}")
         together = folder / f"{_key(voices)}.voices.bin"
-        _make(together, lambda file: file.writelines(styles[name].astype("<f4").tobytes() for name in names))
+        size = len(names) * 4 * prod(STYLE)
+        _make(together, size, lambda file: file.writelines(styles[name].astype("<f4").tobytes() for name in names))
     described = folder / f"{_key(model, voices)}.onnx"
-    _make(described, lambda file: _with_metadata(model, names, file))
+    metadata = _metadata(names)
+    _make(described, model.stat().st_size + len(metadata), lambda file: _with_metadata(model, metadata, file))
     symbols = "".join(f"{symbol} {number}\n" for symbol, number in vocabulary.items()).encode()
     tokens = folder / f"{hashlib.sha256(symbols).hexdigest()[:16]}.tokens.txt"
-    _make(tokens, lambda file: file.write(symbols))
+    _make(tokens, len(symbols), lambda file: file.write(symbols))
     return SherpaFiles(model=described, voices=together, tokens=tokens, names=names)
 
 
-def _with_metadata(model: Path, names: tuple[str, ...], file: IO[bytes]) -> None:
-    """The model with the metadata by which sherpa-onnx knows a Kokoro model."""
+def _with_metadata(model: Path, metadata: bytes, file: IO[bytes]) -> None:
     with model.open("rb") as source:
         shutil.copyfileobj(source, file)
+    file.write(metadata)
+
+
+def _metadata(names: tuple[str, ...]) -> bytes:
+    """The metadata by which sherpa-onnx knows a Kokoro model, to be appended to it."""
     entries = {
         "model_type": "kokoro",
         "language": "English",
@@ -71,9 +81,8 @@ def _with_metadata(model: Path, names: tuple[str, ...], file: IO[bytes]) -> None
         "n_speakers": str(len(names)),
         "speaker_names": ",".join(names),
     }
-    for key, value in entries.items():
-        entry = _field(KEY, key.encode()) + _field(VALUE, value.encode())
-        file.write(_field(METADATA, entry))
+    fields = (_field(KEY, key.encode()) + _field(VALUE, value.encode()) for key, value in entries.items())
+    return b"".join(_field(METADATA, each) for each in fields)
 
 
 def _field(tag: bytes, content: bytes) -> bytes:
@@ -86,8 +95,12 @@ def _field(tag: bytes, content: bytes) -> bytes:
     return tag + bytes(length) + content
 
 
-def _make(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    if not path.exists():
+def _make(path: Path, size: int, write: Callable[[IO[bytes]], object]) -> None:
+    """Make a file of `size` bytes, also in the place of one that was cut short."""
+    if path.exists() and path.stat().st_size == size:
+        with suppress(OSError):
+            os.utime(path)  # `models prune` removes what nobody uses
+    else:
         with replacing(path, durable=False) as file:
             write(file)
 

@@ -1,6 +1,7 @@
 """The halves of a model and the statistics of its voices, made once and kept in the cache folder."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 from harness.core.cache_root import default_root
-from harness.core.files import move_durably, replacing
+from harness.core.files import move_durably, replacing, write_atomically
 from harness.core.subprocesses import command
 from harness.engines.pooled.windows.cut import VERSION
 from harness.engines.speech import EngineRefusal
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from harness.engines.pooled.windows.session import Statistics
 
 FOLDER = "windows"
+SIZES = "sizes.json"
+"""The file beside the halves with the size (bytes) of each, written last."""
 CUT_TIMEOUT_S = 300.0
 UNUSED_S = 30 * 86_400
 """Halves, as large as their model, that no process has loaded for so long are removed when others are made.
@@ -42,23 +45,42 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
 
     folder = default_root() / FOLDER / f"{digest[:32]}-{VERSION}"
     features, sound = halves = folder / "features.onnx", folder / "sound.onnx"
-    # Each is whole where it is. A lock needs a folder that can be written, and a cache may be read-only.
-    if all(each.exists() for each in halves):
+    # A lock needs a folder that can be written, and a cache may be read-only.
+    if _are_whole(halves):
         with suppress(OSError):
             os.utime(folder)
         return halves
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
-            if not all(each.exists() for each in halves):
+            if not _are_whole(halves):
                 parts = features.with_suffix(".part"), sound.with_suffix(".part")
                 _remove_unused(folder)
                 _cut(model, *parts)
+                (folder / SIZES).unlink(missing_ok=True)
+                sizes = {path.name: part.stat().st_size for part, path in zip(parts, halves, strict=True)}
                 for part, path in zip(parts, halves, strict=True):
                     move_durably(part, path)
+                write_atomically(folder / SIZES, json.dumps(sizes).encode())
     except OSError as error:
-        raise EngineRefusal(f"the model's halves cannot be kept in {folder}: {error.strerror or error}") from error
+        if not all(each.exists() for each in halves):
+            raise EngineRefusal(f"the model's halves cannot be kept in {folder}: {error.strerror or error}") from error
+        if (folder / SIZES).exists():
+            raise EngineRefusal(
+                f"the model's halves in {folder} are damaged, and cannot be made again there: "
+                f"{error.strerror or error}; remove the folder"
+            ) from error
+        # An earlier version made them, and has not noted their sizes.
     return halves
+
+
+def _are_whole(halves: tuple[Path, ...]) -> bool:
+    """Whether both files have the sizes that they were made with: a copy of a cache, or a crash, may cut one short."""
+    try:
+        sizes = json.loads((halves[0].parent / SIZES).read_text("utf-8"))
+        return all(each.stat().st_size == sizes[each.name] for each in halves)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _remove_unused(but: Path) -> None:

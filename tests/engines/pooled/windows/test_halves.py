@@ -1,9 +1,11 @@
 """A model in two halves: the small replica, cut and decoded whole and in windows."""
 
+import errno
 import os
 import subprocess
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -14,7 +16,7 @@ from onnx import helper
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.saved_graphs import STAMP, stamp
 from harness.engines.pooled.windows.cut import NotCut, cut
-from harness.engines.pooled.windows.halves import UNUSED_S, Priors, halves_of
+from harness.engines.pooled.windows.halves import SIZES, UNUSED_S, Priors, halves_of
 from harness.engines.pooled.windows.plan import CONTEXT, FRAME, Pace
 from harness.engines.pooled.windows.session import HalvesSession, Speech
 from harness.engines.speech import EngineRefusal
@@ -120,6 +122,33 @@ class TestKeeping:
         features.write_bytes(b"of another try")
         assert halves_of(small_replica.model_path, "digest") == (features, sound)
         assert onnx.load(features).graph.input[0].name == "input_ids"
+
+    def test_one_that_was_cut_short_is_made_again(self, small_replica: ModelFiles) -> None:
+        features, sound = halves_of(small_replica.model_path, "digest")
+        size = sound.stat().st_size
+        os.truncate(sound, size - 1)
+        assert halves_of(small_replica.model_path, "digest") == (features, sound)
+        assert sound.stat().st_size == size
+
+    def test_one_that_was_cut_short_and_cannot_be_made_again_is_named(
+        self, small_replica: ModelFiles, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        features, _ = halves_of(small_replica.model_path, "digest")
+        os.truncate(features, 10)
+        read_only = PermissionError(errno.EACCES, "Permission denied")
+        monkeypatch.setattr("filelock.FileLock.acquire", Mock(side_effect=read_only))
+        with pytest.raises(EngineRefusal) as refused:
+            halves_of(small_replica.model_path, "digest")
+        told = f"the model's halves in {features.parent} are damaged, and cannot be made again there: "
+        assert str(refused.value) == f"{told}Permission denied; remove the folder"
+
+    def test_those_of_an_earlier_version_are_used_where_none_can_be_made(
+        self, small_replica: ModelFiles, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = halves_of(small_replica.model_path, "digest")
+        (made[0].parent / SIZES).unlink()
+        monkeypatch.setattr("filelock.FileLock.acquire", Mock(side_effect=PermissionError(errno.EACCES, "no")))
+        assert halves_of(small_replica.model_path, "digest") == made
 
     def test_halves_that_nobody_loads_any_more_are_removed_when_others_are_made(
         self, small_replica: ModelFiles
