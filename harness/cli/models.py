@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import UserPath
+from harness.cli.options import FiniteRange, UserPath, configured
 from harness.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.models.catalogue import Details
+    from harness.plan.config import Config
+    from harness.runner.prune_models import Cached
+    from reports.terminal.plain_table import PlainTable
 
 
 NAME = click.argument("name")
@@ -21,7 +26,7 @@ VOICES = click.option("--voices", type=UserPath(), help="voices file of your own
 
 @click.group()
 def models() -> None:
-    """List, show, build, fetch, verify, quantise or optimise models. NAME is a name of the list, or a file."""
+    """List, show, build, fetch, verify, quantise, optimise or prune models. NAME is a name of the list, or a file."""
 
 
 @models.command(name="list")
@@ -213,3 +218,73 @@ def as_lines(found: Mapping[str, Any]) -> dict[str, str]:
         "operators": ", ".join(f"{kind} {count}" for kind, count in found["operators"].items()),
         "metadata": ", ".join(found["metadata"]) or "–",
     }
+
+
+DAY_S = 86_400
+USUAL_DAYS = 30.0
+
+
+@models.command()
+@configured("baselines")
+@click.option(
+    "--older-than",
+    type=FiniteRange(min=0),
+    default=USUAL_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="days without use",
+)
+@click.option("--all", "everything", is_flag=True, help="take what nobody needs, whatever its age")
+@click.option("--yes", is_flag=True, help="remove it; without this option nothing is removed")
+def prune(config: "Config", older_than: float, everything: bool, yes: bool) -> None:  # noqa: FBT001 - click's own
+    """List the files of the cache that nobody has used for some time, with their sizes; with --yes, remove them.
+
+    What the accepted reference or the configuration needs stays, and so do the models that are measured by default, and
+    what these were made of. Removed models are made or fetched again when they are needed.
+    """
+    import time
+
+    from harness.plan.model_catalogue import model_catalogue
+    from harness.runner.needed_models import check_idle, needed_models
+    from harness.runner.prune_models import examine, remove
+    from reports.terminal.console import make_console, tell
+
+    catalogue = model_catalogue()
+    needs = needed_models(config, catalogue)
+    since = time.time() if everything else time.time() - older_than * DAY_S
+    found = examine(catalogue.cache, needs, unused_since=since)
+    gone = [each for each in found if not each.why_kept]
+    if not yes:
+        console = make_console()
+        console.print(_prune_table(found))
+        again = " --all" if everything else "" if older_than == USUAL_DAYS else f" --older-than {older_than:g}"
+        tell(console, _prune_sentence(gone, again))
+        return
+    check_idle(catalogue.cache.root)
+    for each in gone:
+        remove(catalogue.cache, each, report=_say)
+        click.echo(f"removed {each.name} ({_megabytes(each.size)})")
+    click.echo(f"{_megabytes(sum(each.size for each in gone))} are free again" if gone else "nothing to remove")
+
+
+def _prune_table(found: "Sequence[Cached]") -> "PlainTable":
+    from datetime import UTC, datetime
+
+    from reports.terminal.plain_table import PlainTable
+
+    table = PlainTable("name", "size", "last used (UTC)", "kept because")
+    for each in found:
+        used = datetime.fromtimestamp(each.used_at, tz=UTC).strftime("%Y-%m-%d %H:%M")
+        table.add_row(each.name, _megabytes(each.size), used, each.why_kept or "–")
+    return table
+
+
+def _prune_sentence(gone: "Sequence[Cached]", options: str) -> str:
+    if not gone:
+        return "nothing to remove"
+    what = f"{len(gone)} of them ({_megabytes(sum(each.size for each in gone))}) need not be kept"
+    return f"{what}: `kokoro-bench models prune{options} --yes` removes them"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

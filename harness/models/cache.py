@@ -7,6 +7,7 @@ so a killed build blocks nobody, and the next builder sweeps what it left.
 
 import contextlib
 import errno
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,22 @@ class Cache:
         self.root = root or default_root()
         self.models = self.root / "models"
         self.digests = Digests(self.root / "digests")
+
+    def manifest_file(self, key: str) -> Path:
+        """Where the manifest of `key` is. Its time stamp says when the model was last used."""
+        return self.models / f"{key}.json"
+
+    def used_at(self, manifest: Manifest) -> float:
+        """When a model was last used, or made (seconds since the epoch); 0 if its manifest is gone."""
+        try:
+            return self.manifest_file(Path(manifest.model).stem).stat().st_mtime
+        except OSError:
+            return 0.0
+
+    def note_use(self, manifest: Manifest) -> None:
+        """Note that a model is used now. A cache that cannot be written keeps what it knows."""
+        with contextlib.suppress(OSError):
+            os.utime(self.manifest_file(Path(manifest.model).stem))
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of `key`; None where the model is absent, or recorded in a way that we cannot read."""
@@ -176,7 +193,10 @@ class Cache:
 
     def _sound(self, key: str) -> ModelFiles | None:
         manifest = self.find(key)
-        return self.files(manifest) if manifest is not None and not self.damage(manifest) else None
+        if manifest is None or self.damage(manifest):
+            return None
+        self.note_use(manifest)
+        return self.files(manifest)
 
     @contextlib.contextmanager
     def locked(self, key: str, report: Report) -> Iterator[None]:

@@ -196,7 +196,7 @@ class Catalogue:
         if path is not None:
             known = self.cache.by_digest(self.cache.digests.of(path))
             return path, self._voices_for(path, voices, known), known
-        manifest = self._manifest(str(name_or_path))
+        manifest = self.recorded(str(name_or_path))
         if manifest is None:
             files = self.resolve(name_or_path, voices, build=False)
             return files.model_path, files.voices_path, None
@@ -229,7 +229,7 @@ class Catalogue:
             parent = self._named(base, build=build, report=report, repair=repair)
             if parent is not None:
                 return self._derive(parent, derivation, name, report=report, build=build, repair=repair)
-        manifest = self._manifest(name)
+        manifest = self.recorded(name)
         return self._sound(manifest, name, remedy="kokoro-bench models quantise") if manifest else None
 
     def _dequantised(self, eight_bit: str, name: str, *, build: bool, report: Report, repair: bool) -> ModelFiles:
@@ -291,6 +291,7 @@ class Catalogue:
         read_voices(voices)
         size = sum(file.stat().st_size for file in (path, *external))
         if known is not None:
+            self.cache.note_use(known)
             variant = known.variant
         elif sha256 in public.BY_SHA256:
             model = public.BY_SHA256[sha256]
@@ -326,16 +327,18 @@ class Catalogue:
             raise ModelError(f"{name} is not here", remedy=remedy)
         if damage := self.cache.damage(manifest):
             raise ModelError(f"{name} is damaged: {damage}", where=str(self.cache.models), remedy=remedy)
+        self.cache.note_use(manifest)
         return self.cache.files(manifest)
 
-    def _manifest(self, name: str) -> Manifest | None:
+    def recorded(self, name: str) -> Manifest | None:
+        """What the cache knows of the model of that name; None if it is not here."""
         recipe = self.replicas.recipe(name)
         if recipe is not None:
             return self.cache.find(replica_key(recipe))
-        if (eight_bit := dequantised_from(name)) and (known := self._manifest(eight_bit)):
+        if (eight_bit := dequantised_from(name)) and (known := self.recorded(eight_bit)):
             return self.cache.find(dequantise.cache_key(name, self.cache.files(known)))
         for base, derivation in derivations(name):
-            parent = self._manifest(base)
+            parent = self.recorded(base)
             if parent is not None and not derivation.calibrated:
                 return self.cache.find(derive.cache_key(name, self.cache.files(parent), derivation))
         return next((one for one in self.cache.manifests() if one.variant.name == name), None)

