@@ -20,9 +20,7 @@ class Clock(Protocol):
         """Seconds since the epoch, UTC."""
         ...
 
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        ...
+    def sleep(self, seconds: float) -> None: ...
 
 
 READINGS = 8
@@ -43,19 +41,15 @@ class SystemClock:
     """The machine's clocks."""
 
     def now_ns(self) -> int:
-        """Nanoseconds of `time.perf_counter_ns`."""
         return time.perf_counter_ns()
 
     def cpu_ns(self) -> int:
-        """Nanoseconds of `time.process_time_ns`."""
         return time.process_time_ns()
 
     def wall(self) -> float:
-        """Seconds of `time.time`."""
         return time.time()
 
     def sleep(self, seconds: float) -> None:
-        """Wait for real."""
         time.sleep(seconds)
 
 
@@ -71,7 +65,6 @@ class ScriptedClock:
     epoch: float = SCRIPTED_EPOCH
 
     def now_ns(self) -> int:
-        """Nanoseconds waited so far."""
         return self.elapsed_ns
 
     def cpu_ns(self) -> int:
@@ -79,9 +72,7 @@ class ScriptedClock:
         return self.elapsed_ns
 
     def wall(self) -> float:
-        """The epoch plus what was waited."""
         return self.epoch + self.elapsed_ns / 1e9
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
         self.elapsed_ns += round(max(0.0, seconds) * 1e9)

@@ -88,12 +88,12 @@ def published_selection(selection: str) -> str:
 
 
 def published_head(run: RunRecord) -> RunRecord:
-    """The head of a run."""
+    """The head without the user's folders, and without which process it was."""
     return replace(published_record(run), selection=published_selection(run.selection), pid=0, boot="")
 
 
 def published(run: _Run) -> _Run:
-    """A run with everything, or its outline."""
+    """A run or its outline without the user's folders, and without which process it was."""
     cleaned: RunData | RunOutline = replace(
         run,
         run=published_head(run.run),

@@ -50,7 +50,6 @@ class Outcome:
 
     @property
     def valid(self) -> bool:
-        """Whether the values of this repetition count."""
         return self.kind is OutcomeKind.VALID
 
 

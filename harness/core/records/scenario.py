@@ -57,7 +57,6 @@ class Utterance:
 
     @property
     def characters(self) -> int:
-        """Length of the text."""
         return len(self.text)
 
     @property

@@ -94,7 +94,7 @@ class Fire:
 
 
 class AlertKind(StrEnum):
-    """The kind of an alert."""
+    """A change of a metric, a missed target, or a job whose run was not completed."""
 
     REGRESSION = "regression"
     IMPROVEMENT = "improvement"

@@ -19,7 +19,6 @@ class EditCounts:
 
     @property
     def errors(self) -> int:
-        """All edits."""
         return self.substituted + self.deleted + self.inserted
 
 

@@ -12,12 +12,11 @@ class Reading:
 
     @property
     def known(self) -> bool:
-        """Whether there is a figure."""
         return self.value is not None
 
 
 def known(value: float) -> Reading:
-    """A figure."""
+    """A reading whose value is known; `unknown` makes the other kind."""
     return Reading(value=value)
 
 
