@@ -147,7 +147,7 @@ def _with_option(options: Sequence[tuple[str, str]], name: str, value: str) -> t
 
 
 def _options(arm: Arm) -> Mapping[str, str]:
-    """The options of the arm's engine."""
+    """The options that the arm's engine takes → their values. A server takes no session options."""
     own = own_options(arm.engine)
     return own if arm.url else {**SESSION_OPTIONS, **own}
 

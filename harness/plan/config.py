@@ -121,12 +121,10 @@ class Config:
 
     @property
     def baselines(self) -> Path:
-        """The directory of the baselines."""
         return self.root / (self["baselines"] or "baselines")
 
     @property
     def report(self) -> Path:
-        """The directory of the report."""
         return self.root / (self["report"] or "reports/site")
 
     def tolerance(self, scenario_id: str, metric: str) -> float:

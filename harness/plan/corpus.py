@@ -132,7 +132,7 @@ class Corpus:
         """SHA-256 (hex) of the pools, the classes, the seed and the version of the composition algorithm."""
         classes = sorted(f"{each.name} {each.source} {each.shortest} {each.longest}" for each in TEXT_CLASSES.values())
         pools = [f"{source}\n" + "\n".join(sorted(pieces)) for source, pieces in sorted(self._pools.items())]
-        return _sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools])).hex()
+        return hashlib.sha256("\n".join([f"{COMPOSITION}/{self.seed}", *classes, *pools]).encode()).hexdigest()
 
     def in_language(self, language: str) -> "Corpus":
         """The corpus of a language, with the same seed and number of variants."""
@@ -279,10 +279,6 @@ def _pools(language: str) -> Mapping[Source, tuple[str, ...]]:
 def _lines(name: str) -> tuple[str, ...]:
     text = files("harness.plan").joinpath(name).read_text(encoding="utf-8")
     return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
-
-
-def _sha256(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
 
 
 # All corpora of a process with the same seed compose the same texts.

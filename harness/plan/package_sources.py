@@ -95,7 +95,7 @@ def _revision(source: str) -> str:
 
 
 def runtime_name(requirements: Sequence[str]) -> str:
-    """The name of a runtime that its requirements give it."""
+    """The short names of the requirements, joined by underscores."""
     return "_".join(map(source_name, requirements))
 
 

@@ -37,7 +37,7 @@ def read_table(table: Mapping[str, Any], readers: Mapping[str, tuple[Reader, str
 
 
 def as_text(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    """Text."""
+    """`value`, if it is text. TypeError for anything else, ValueError for a NUL character."""
     if not isinstance(value, str):
         raise TypeError(f"must be text, not {value!r}")
     return _without_nul(value)
@@ -150,15 +150,12 @@ def as_tolerances(value: Any) -> tuple[tuple[str, str, float], ...]:  # noqa: AN
 
 
 def as_compared_metrics(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - from TOML, the environment or an option
-    """Names of metrics that are compared."""
-    names = tuple(dict.fromkeys(as_texts(value)))
-    for name in names:
-        as_compared_metric(name)
-    return names
+    """Distinct names of metrics, each as `as_compared_metric` reads it."""
+    return tuple(as_compared_metric(name) for name in dict.fromkeys(as_texts(value)))
 
 
 def as_compared_metric(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    """The name of a metric that is compared with the baseline."""
+    """The name of a metric that is compared with the baseline. ValueError for one that is unknown or only shown."""
     from harness.metrics.registry import METRICS
 
     name = as_text(value)
@@ -211,14 +208,14 @@ def _tolerance(name: str, share: Any) -> float:  # noqa: ANN401 - from TOML or t
 
 
 def as_switch(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
-    """A reader of `on` and `off`, which TOML also writes as true and false."""
+    """`on` or `off`, of the same text or of true and false. ValueError for anything else."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return as_choice("on", "off")(value)
 
 
 def as_choice(*choices: str) -> Callable[[Any], str]:
-    """A reader of one of `choices`."""
+    """A reader that takes one of `choices`. ValueError for anything else."""
 
     def parse(value: Any) -> str:  # noqa: ANN401 - from TOML, the environment or an option
         if value not in choices:
