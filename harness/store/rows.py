@@ -55,7 +55,6 @@ class RunRow:
 
     @property
     def kind(self) -> RunKind:
-        """What it is, by its selection."""
         return kind_of(self.selection)
 
 
@@ -97,7 +96,7 @@ def head_values(run: RunRecord) -> dict[str, Any]:
 
 
 def run_row(row: RowMapping) -> RunRow:
-    """A line of the list."""
+    """An entry of the list of runs; `row` has a column for each of its fields, under the same name."""
     names = [name for name in RunRow.__dataclass_fields__ if name != "status"]
     return RunRow(status=RunStatus(row["status"]), **{name: row[name] for name in names})
 

@@ -116,7 +116,6 @@ class RunStore:
             return named.id
 
     def add_launch(self, run_id: str, launch: Launch) -> None:
-        """Store a launch of a worker."""
         with self._writing() as connection:
             key = queries.run_key(connection, run_id)
             connection.execute(insert(LAUNCHES).values(launch_row(launch, run=key)))

@@ -140,7 +140,6 @@ class ScheduleLog:
         return self._fires(question.order_by(FIRES.c.queued_at, FIRES.c.key))
 
     def fire(self, key: int) -> Fire:
-        """One due time."""
         return self._fires(select(FIRES).where(FIRES.c.key == key))[0]
 
     def fires(self, *, runner: str | None = None, job: str | None = None, limit: int | None = None) -> tuple[Fire, ...]:
@@ -272,7 +271,6 @@ class ScheduleLog:
         return None if row is None else SchedulerInstance(**row._mapping)  # noqa: SLF001 - the public name of a row's fields
 
     def schedulers(self) -> tuple[SchedulerInstance, ...]:
-        """The schedulers of all runners."""
         with reading(self._database) as connection:
             rows = connection.execute(select(SCHEDULERS).order_by(SCHEDULERS.c.runner)).all()
         return tuple(SchedulerInstance(**row._mapping) for row in rows)  # noqa: SLF001 - likewise
