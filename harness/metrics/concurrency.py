@@ -103,12 +103,12 @@ def load_peaks(scenario: Scenario, data: RunData) -> list[Placed]:
 
 
 def loads_of(scenario: Scenario, data: RunData) -> list[Block]:
-    """The blocks that ran the scenario's load."""
+    """The blocks of the scenario's load. A block with a load has no other scenario."""
     return [block for block in data.blocks if block.load is not None and block.order == (scenario.id,)]
 
 
 def window_of(block: Block) -> Window:
-    """The window of a load."""
+    """The measured part of a load: a block with a load begins and ends with its window."""
     return Window(start=block.started_at, end=block.started_at + block.wall_ns / NS)
 
 

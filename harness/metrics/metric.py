@@ -125,7 +125,6 @@ class Metric:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
         return self.direction is Direction.LOWER
 
     @property

@@ -51,7 +51,6 @@ class Values:
 
     @property
     def n(self) -> int:
-        """The number of values."""
         return sum(len(launch) for launch in self.grouped)
 
     @property
