@@ -74,7 +74,6 @@ class Library:
         return bool(done == OK)
 
     def close(self) -> None:
-        """Release the data."""
         self._library.espeak_Terminate()
 
 

@@ -64,7 +64,7 @@ def why_absent(provider: Provider, available: Sequence[str], *, version: str) ->
 
 
 def provider_names() -> tuple[str, ...]:
-    """The short names."""
+    """The short names of all known providers, installed or not."""
     return tuple(provider.name for provider in PROVIDERS)
 
 

@@ -57,7 +57,6 @@ class ScriptedProfile:
         self._events.append(self._event("Session", "model_run", began=began, took=self._at_us - began, args={}))
 
     def write(self) -> None:
-        """Write the file."""
         self._path.write_text(json.dumps(self._events), encoding="utf-8")
 
     def _node(self, operator: str, number: int, *, took: int) -> dict[str, object]:

@@ -27,7 +27,7 @@ class SpeechFailure(Exception):  # noqa: N818 - an expected outcome
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """The outcome for an exception of an engine."""
+    """The outcome for an exception of an engine. A `SpeechFailure` keeps its fault; any other exception is an error."""
     if isinstance(error, SpeechFailure):
         return Outcome(kind=error.kind, reason=str(error), fault=error.fault)
     return Outcome(kind=OutcomeKind.ERROR, reason=one_line(error))

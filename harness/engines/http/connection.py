@@ -52,7 +52,6 @@ class Connection:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the connection if it is open."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -165,7 +164,7 @@ def name_fault(address: Address, error: Exception) -> EndpointFault:
 
 
 def connection_fault(address: Address, failure: OSError | None, timeout: float) -> EndpointFault:
-    """The fault of a connection that could not be made."""
+    """The fault of a connection that could not be made. `failure` is None if the host name has no address."""
     if isinstance(failure, TimeoutError):
         return connect_timeout(address, timeout)
     reason = failure.strerror if failure is not None else "its name has no address"

@@ -50,7 +50,6 @@ class Tail:
         self._kept = b""
 
     def keep(self, data: bytes) -> None:
-        """Add bytes of the body."""
         self._kept = (self._kept + data[-TAIL:])[-TAIL:]
 
     def check(self) -> None:

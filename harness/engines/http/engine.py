@@ -92,7 +92,6 @@ class EndpointEngine:
         self._connection.connect()
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
     def _stamp(self, answer: Answer) -> None:

@@ -62,7 +62,6 @@ class Target:
     dialect: Dialect
 
     def http_request(self, request: SpeechRequest) -> HttpRequest:
-        """The HTTP request for a text."""
         settings = self.settings
         stream = request.stream if settings.stream is None else settings.stream
         return HttpRequest(
@@ -208,6 +207,4 @@ class Reached(Remote, Protocol):
     """An engine whose requests go to a server, which accepts several at once."""
 
     @property
-    def target(self) -> Target:
-        """The target of the requests."""
-        ...
+    def target(self) -> Target: ...

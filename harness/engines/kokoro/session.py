@@ -57,7 +57,6 @@ class StampedSession:
         return getattr(self._session, name)
 
     def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Any], run_options: Any = None) -> Any:  # noqa: ANN401
-        """Run the graph, stamped."""
         if self._fed is not None:
             self._fed.append(feeds)
         with self._stages.stage("inference"):

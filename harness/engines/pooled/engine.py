@@ -70,7 +70,6 @@ class SentencesEngine:
 
     @property
     def synthesizer(self) -> Synthesizer:
-        """The synthesizer, for its counters."""
         return self._opened.synthesizer
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:

@@ -64,7 +64,6 @@ class ServedEngine:
 
     @property
     def target(self) -> Target:
-        """The address and the format of the requests."""
         return self._client.target
 
     def account(self) -> EngineCounters | None:

@@ -158,7 +158,6 @@ class Pool(Generic[Order, Result]):
             return (left + ahead) / max(1, len(self._sessions))
 
     def states(self) -> tuple[SessionState, ...]:
-        """The state of every session."""
         with self._changed:
             return tuple(
                 SessionState(

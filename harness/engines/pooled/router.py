@@ -25,7 +25,6 @@ class CostModel:
     observations: int = 0
 
     def observe(self, load: float, seconds: float) -> None:
-        """Add a run of `load` that took `seconds`."""
         self.weight = self.weight * FORGETTING + 1
         self.load = self.load * FORGETTING + load
         self.seconds = self.seconds * FORGETTING + seconds

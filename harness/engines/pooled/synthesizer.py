@@ -50,7 +50,6 @@ class NoStages(Stages):
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Run the work without a stamp."""
         del name
         yield
 
@@ -178,7 +177,6 @@ class Synthesizer:
 
     @property
     def voices(self) -> tuple[str, ...]:
-        """Names of the voices."""
         return tuple(sorted(self._voices))
 
     @property

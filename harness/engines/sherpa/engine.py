@@ -75,7 +75,6 @@ class SherpaEngine:
         return np.asarray(found.samples, dtype=np.float32)
 
     def close(self) -> None:
-        """Release the session."""
         self.tts = None
 
 

@@ -44,11 +44,9 @@ class StartedEngine:
 
     @property
     def target(self) -> Target:
-        """How it is requested."""
         return self._client.target
 
     def own_figures(self) -> ServerFigures:
-        """What the server reports of itself."""
         return self._client.own_figures()
 
     def synthesise(self, request: SpeechRequest) -> Iterator["NDArray[np.float32]"]:

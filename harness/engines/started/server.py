@@ -118,7 +118,6 @@ class StartedServer:
         return self.pid if self.pid in running else _top(min(owners), running)
 
     def processes(self) -> "list[psutil.Process]":
-        """The running processes of the server."""
         return members(self._supervisor.pid, session=self.pid)
 
     def why_ended(self) -> str:

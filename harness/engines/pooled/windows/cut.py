@@ -69,7 +69,7 @@ def cut(source: Path, features: Path, sound: Path) -> None:
 def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
     """The values where the graph is cut, as in `FEATURES`."""
     angle = next((node for node in graph if node.op_type == "Atan"), None)
-    spectrum = _first_after(angle, "Concat") if angle is not None else None
+    spectrum = _concat_after(angle) if angle is not None else None
     if spectrum is None:
         raise NotCut("it has no harmonic source of a known form")
     before = frozenset(ancestors([spectrum]))
@@ -81,7 +81,7 @@ def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
     if not shared:
         raise NotCut("nothing but its harmonic source reads its pitch")
     pitch = shared[-1].outputs[0]
-    joined = _first_after(shared[-1], "Concat", but=before)
+    joined = _concat_after(shared[-1], but=before)
     inputs = joined.inputs if joined is not None else ()
     energy = _unsqueezed(inputs[2]) if len(inputs) == 3 else None
     if energy is None or inputs[0] is None:
@@ -89,15 +89,15 @@ def _places(graph: "ir.Graph") -> "tuple[ir.Value, ...]":
     return inputs[0], pitch, energy, spectrum.outputs[0]
 
 
-def _first_after(node: "ir.Node", kind: str, *, but: "frozenset[ir.Node]" = frozenset()) -> "ir.Node | None":
-    """The first node of this kind that reads what `node` makes, over any number of steps, outside `but`."""
+def _concat_after(node: "ir.Node", *, but: "frozenset[ir.Node]" = frozenset()) -> "ir.Node | None":
+    """The first Concat that reads what `node` makes, over any number of steps, outside `but`."""
     waiting = [node]
     seen = {node}
     for each in waiting:  # the list grows during the loop
         for reader in each.successors():
             if reader in seen or reader in but:
                 continue
-            if reader.op_type == kind:
+            if reader.op_type == "Concat":
                 return reader
             seen.add(reader)
             waiting.append(reader)

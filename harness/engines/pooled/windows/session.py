@@ -103,7 +103,6 @@ class HalvesSession:
         )
 
     def statistics(self, speech: Speech) -> "Statistics":
-        """The statistics of its whole speech."""
         return self._decode(speech, 0, speech.frames, None, 0.0)[1]
 
     def plan(self, speech: Speech, pace: Pace, prior: "Callable[[], Statistics]") -> Progress:
