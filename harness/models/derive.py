@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def cache_key(name: str, parent: ModelFiles, recipe: Recipe, feeds: "Feeds" = ()) -> str:
-    """The model's key in the cache."""
+    """The model's key in the cache, by the kind of the recipe: see `cache_key` in `optimise` and `quantise`."""
     if isinstance(recipe, GraphRecipe):
         return optimise.cache_key(name, parent, recipe)
     return quantise.cache_key(name, parent, recipe, feeds)

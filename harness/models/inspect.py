@@ -68,7 +68,10 @@ def examine(path: Path, *, check: bool = False) -> GraphFacts:
 
 
 def examine_file(job: Examine) -> None:
-    """Run the job. Called in the child process. Raises ModelError."""
+    """Write the `GraphFacts` of `job.model` to `job.facts`, after the checks if ordered.
+
+    Runs in the child. ModelError.
+    """
     path = Path(job.model)
     facts = read_graph(path)
     if job.check:

@@ -20,7 +20,6 @@ class Asset:
     sha256: str
 
     def url(self, base: str = BASE_URL) -> str:
-        """Where it is downloaded from."""
         return f"{base}/{self.release}/{self.file}"
 
 

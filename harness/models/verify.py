@@ -33,7 +33,6 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
 

@@ -53,7 +53,7 @@ class WeightFindings:
 
 
 def compare_weights_file(job: CompareWeights) -> None:
-    """Run the job."""
+    """Write the `WeightFindings` of `job.model` and `job.original` to `job.found`, as JSON. Errors of onnx pass."""
     Path(job.found).write_bytes(msgspec.json.encode(compare_weights(Path(job.model), Path(job.original))))
 
 

@@ -25,7 +25,7 @@ def tool_versions() -> dict[str, str]:
 
 
 def cache_key(name: str, parent: ModelFiles) -> str:
-    """The model's key in the cache."""
+    """The model's key in the cache. It changes with the parent's content, `VERSION` and the tools."""
     return derived_key(name, {"parent": parent.variant.sha256, "version": VERSION, "tools": tool_versions()})
 
 

@@ -14,7 +14,6 @@ from harness.models.voices import read_voices
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
 
@@ -66,7 +65,8 @@ def _by_onnxruntime(source: Path, target: Path, recipe: GraphRecipe) -> None:
     if recipe.tied:
         model = onnx.load(source)
         saved_by = stamp(version=ort.__version__, provider="cpu", features=cpu_features())
-        onnx.helper.set_model_props(model, {**_metadata(model), STAMP: saved_by})
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        onnx.helper.set_model_props(model, {**metadata, STAMP: saved_by})
         given = target.with_name("stamped.onnx")
         onnx.save(model, given)
     options = ort.SessionOptions()
@@ -78,10 +78,6 @@ def _by_onnxruntime(source: Path, target: Path, recipe: GraphRecipe) -> None:
     if recipe.ort:
         options.add_session_config_entry("session.save_model_format", "ORT")
     ort.InferenceSession(str(given), options, providers=["CPUExecutionProvider"])
-
-
-def _metadata(model: "onnx.ModelProto") -> dict[str, str]:
-    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def _norms(source: Path, target: Path) -> None:

@@ -46,14 +46,12 @@ def calibration_feeds(
 
 
 def feed_file(job: Feed) -> None:
-    """Run the job. Called in the child process. Raises ModelError."""
+    """Write calibration inputs for `job.texts` to `job.target`. Runs in the child process. Raises ModelError."""
     facts = msgspec.json.decode(Path(job.facts).read_bytes(), type=GraphFacts)
     write_feeds(Path(job.target), make_feeds(Path(job.voices), facts, job.texts))
 
 
-def make_feeds(
-    voices_path: Path, facts: GraphFacts, texts: Iterable[str], *, language: str = "en-us"
-) -> "tuple[dict[str, NDArray[Any]], ...]":
+def make_feeds(voices_path: Path, facts: GraphFacts, texts: Iterable[str]) -> "tuple[dict[str, NDArray[Any]], ...]":
     """The inputs for `texts`, with the voices and some speeds taken in turn.
 
     A text of more than 510 phonemes gives several feeds. Raises ModelError if too few texts are long enough.
@@ -70,7 +68,7 @@ def make_feeds(
     names = read_voices(voices_path)
     with np.load(voices_path) as voices:
         for text in texts:
-            phonemes = " ".join(tokenizer.phonemize(text, language).split())
+            phonemes = " ".join(tokenizer.phonemize(text, "en-us").split())
             for part in split_phonemes(phonemes, MAX_PHONEME_LENGTH):
                 voice, speed = voices[names[len(feeds) % len(names)]], SPEEDS[len(feeds) % len(SPEEDS)]
                 feeds.append(token_feed(tokenizer.tokenize(part), voice, dtypes=dtypes, speed=speed))

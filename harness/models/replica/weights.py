@@ -31,7 +31,6 @@ class Weight:
 
     @property
     def elements(self) -> int:
-        """The number of its values."""
         return math.prod(self.shape)
 
 
