@@ -41,7 +41,6 @@ class Allocation:
         return [scenario for scenario in scenarios if scenario.request in chosen]
 
     def count(self, scenarios: Sequence[Scenario]) -> None:
-        """Count a block of `scenarios`."""
         for request in {scenario.request for scenario in scenarios}:
             self._counts[request] = self._counts.get(request, 0) + 1
 

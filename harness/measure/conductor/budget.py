@@ -46,11 +46,9 @@ class RunBudget:
 
     @property
     def left_s(self) -> float:
-        """What is left of the budget."""
         return max(0.0, self._run_limits.budget_s - self._elapsed_s())
 
     def use_policy(self, launch_policy: LaunchPolicy) -> None:
-        """Use another launch policy for the rest of the run."""
         self._run_limits = replace(
             self._run_limits, launch_policy=launch_policy, launches=launch_policy.launches or self._run_limits.launches
         )
@@ -71,7 +69,6 @@ class RunBudget:
             self._update_launches()
 
     def block_done(self, wall_ns: int) -> None:
-        """Count a block that took `wall_ns`."""
         self._blocks += 1
         self._blocks_ns += wall_ns
         if self._blocks == 1:

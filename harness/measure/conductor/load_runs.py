@@ -116,7 +116,6 @@ class LoadConductor(Conductor):
         self._emit(self._progress(f"{scenario.id}: waiting for its last answers", passed_s=traffic.total_s))
 
     def _progress(self, doing: str, *, passed_s: float = 0.0) -> Progress:
-        """Progress after `passed_s` seconds of the current load."""
         alive = [each for each in self._active_scenarios.alive if each.traffic is not None]
         left = [each for each in self._remaining if each in self._active_scenarios] + alive * self._rounds_left
         left_s = sum(each.traffic.longest_s for each in left if each.traffic is not None) - passed_s

@@ -55,7 +55,10 @@ def synthesis_order(
     original_seconds: float | None,
     audio_path: str = "",
 ) -> SynthesisOrder:
-    """The order for one repetition of a scenario."""
+    """The order for one repetition.
+
+    `original_seconds` is the length (s) of the original's audio, None if it is unknown.
+    """
     band = seconds_per_character(utterance)
     return SynthesisOrder(
         scenario_id=scenario.id,
@@ -169,7 +172,7 @@ def engine_order(
     profile: str = "",
     script: Mapping[str, str] = MappingProxyType({}),
 ) -> EngineOrder:
-    """The settings of an arm for its engine."""
+    """The order that starts an arm's engine with `files`. The other arguments are fields of `EngineOrder`."""
     return EngineOrder(
         engine=arm.engine,
         model=arm.model.name if arm.model else "",

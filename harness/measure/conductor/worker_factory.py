@@ -77,7 +77,6 @@ class CanaryWorker:
         return Canary(numpy_ns=None, graph_ns=None, reason=self._reason)
 
     def close(self) -> None:
-        """End the worker."""
         self._drop("the run has ended")
 
     def _drop(self, reason: str) -> None:

@@ -40,7 +40,6 @@ class WorkerStarts:
             self.start(arm, launch)
 
     def start(self, arm: Arm, launch: int) -> None:
-        """Start one arm's worker."""
         self._announce(f"loading {arm.id}")
         self._handle_load(arm, self._worker_pool.open(arm, launch))
 

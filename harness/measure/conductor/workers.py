@@ -116,7 +116,6 @@ class WorkerPool:
         return tuple((active.arm.id, read_server_statistics(active.worker)) for active in self if active.arm.url)
 
     def close_all(self) -> None:
-        """End all workers in the pool."""
         for arm in list(self._open):
             self.close(arm)
 

@@ -50,7 +50,6 @@ class LoadResult:
 
     @property
     def repetitions(self) -> tuple[Repetition, ...]:
-        """The requests as repetitions."""
         return tuple(load_record.repetition for load_record in self.load_records)
 
     @property
@@ -191,7 +190,6 @@ class LoadClient:
 
     @property
     def sample_rate(self) -> int:
-        """The sample rate of the audio, in Hz."""
         return self._target.settings.sample_rate
 
     def now_ns(self) -> int:

@@ -101,7 +101,6 @@ class ExternalClient:
 
     @property
     def sample_rate(self) -> int:
-        """The sample rate of the audio, in Hz."""
         return self._target.settings.sample_rate
 
     def connection(self) -> tuple[Connection, Stages]:
@@ -171,7 +170,6 @@ class ExternalClient:
             self._connections.pop()[0].close()
 
     def note_timer_lag(self, lateness_ns: int) -> None:
-        """Record a lag of the process's timer."""
         self._lag[round(lateness_ns / LAG_STEP_NS)] += 1
 
     def send(

@@ -31,7 +31,6 @@ class DeferredDecoding:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def put(self, work: Callable[[], None]) -> None:
-        """Queue `work`."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._round)
         self._waiting.append(work)
@@ -68,7 +67,6 @@ class Stream(asyncio.BufferedProtocol):
         self.alive = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker; TCP's is one
         self._transport = transport
         self.alive = True

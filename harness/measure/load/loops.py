@@ -2,7 +2,7 @@
 
 Every request is a `Repetition` whose stamps count from its *intended* start. So a server (or a client) that stalls is
 charged for the wait of every request. The client's own lag is measured separately and shows whether the client kept up.
-The window without warm-up and cool-down is selected afterwards (`harness.metrics.throughput.steady`). Run these loops
+The window without warm-up and cool-down is selected afterwards (`harness.metrics.throughput.within`). Run these loops
 on the event loop of `harness.core.event_loop`.
 """
 

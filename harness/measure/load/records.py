@@ -47,11 +47,9 @@ class Workload:
     stream: bool = True
 
     def utterance(self, number: int) -> Utterance:
-        """The text of request `number`."""
         return self.utterances[number % len(self.utterances)]
 
     def request(self, utterance: Utterance) -> SpeechRequest:
-        """The request for a text."""
         return SpeechRequest(
             text=utterance.text,
             voice=self.voice,

@@ -53,7 +53,6 @@ class JudgeProcess:
             raise
 
     def judge(self, order: JudgeOrder, *, timeout_s: float = ORDER_TIMEOUT_S) -> Judgement:
-        """The judgement of one recording."""
         assert self._process.stdin is not None  # noqa: S101 - for the type checker
         try:
             self._process.stdin.write(write_line(order))

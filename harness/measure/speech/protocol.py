@@ -36,7 +36,7 @@ class Judgement:
 
 
 def write_line(value: object) -> bytes:
-    """One line of the protocol."""
+    """`value` as a line of JSON, as the judging process reads and writes it."""
     return json.dumps(encode(value)).encode() + b"\n"
 
 

@@ -57,7 +57,6 @@ class Watch:
         self._switches: int | None = None
 
     def begin(self) -> None:
-        """Read the counters just before the work."""
         self._switches = involuntary_switches()
         self._times = cpu_times()
 

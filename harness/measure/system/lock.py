@@ -49,7 +49,6 @@ class Place:
 
     @property
     def lock(self) -> Path:
-        """The lock file."""
         return self.root / "locks" / f"measuring-{self.machine_key}.lock"
 
     @property

@@ -35,7 +35,6 @@ class OwnReading:
         self._last_ns = 0
 
     def __call__(self) -> float:
-        """The clock without the pauses of the process."""
         now_ns = self._ledger.own_ns(self._read_ns)
         apart_ns, self._last_ns = now_ns - self._last_ns, now_ns
         if 0 < apart_ns < LOOP_NS:
@@ -50,7 +49,6 @@ class OwnSleep:
         self._ledger = ledger
 
     def __call__(self, seconds: float, /) -> None:
-        """Sleep for `seconds`, without counting pauses."""
         began = self._ledger.own_ns(_perf_counter_ns)
         # First the original, which raises its own errors for a bad argument.
         _sleep(seconds)

@@ -57,17 +57,11 @@ class WorkerHandle(Protocol):
     """A started worker. Every method raises WorkerLost if the worker fails or does not answer in time."""
 
     @property
-    def pid(self) -> int:
-        """The process id."""
-        ...
+    def pid(self) -> int: ...
 
-    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch:
-        """Load its arm."""
-        ...
+    def load(self, order: LoadOrder, *, timeout_s: float) -> Launch: ...
 
-    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
-        """Make one repetition."""
-        ...
+    def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition: ...
 
     def run_concurrent(
         self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
@@ -141,7 +135,6 @@ class ProcessHandle:
 
     @property
     def pid(self) -> int:
-        """The worker's process id."""
         return self._process.pid
 
     @property
@@ -163,7 +156,6 @@ class ProcessHandle:
         return launch
 
     def synthesise(self, order: SynthesisOrder, *, timeout_s: float) -> Repetition:
-        """Make one repetition."""
         return require_part(self._request(order, timeout_s, doing=synthesis_summary(order)).repetition)
 
     def begin(self, order: SynthesisOrder) -> None:
@@ -186,7 +178,6 @@ class ProcessHandle:
     def run_concurrent(
         self, order: ConcurrentOrder, *, timeout_s: float, overdue: Overdue | None = None
     ) -> ConcurrentAnswer:
-        """Send concurrent requests. `overdue` is called if they take longer than its limit."""
         answer = self._request(order, timeout_s, doing=order.summary, overdue=overdue)
         return require_part(answer.crowd)  # codespell:ignore crowd
 
@@ -201,7 +192,6 @@ class ProcessHandle:
             return None
 
     def status(self, *, timeout_s: float) -> ServerFigures:
-        """Query the statistics that the arm's server reports."""
         return require_part(
             self._request(StatusOrder(), timeout_s, doing="querying the server for its statistics").server
         )

@@ -63,12 +63,10 @@ class PauseLedger:
 
     @property
     def paused_ns(self) -> int:
-        """How long the process has been paused so far, in ns."""
         return self._fields[_PAUSED]
 
     @property
     def used_ns(self) -> int:
-        """The CPU time that the other workers used during the pauses, in ns."""
         return self._fields[_USED]
 
     def own_ns(self, read_ns: Callable[[], int]) -> int:
@@ -83,7 +81,6 @@ class PauseLedger:
                 return now_ns - paused_ns
 
     def add_pause(self, *, paused_ns: int, used_ns: int) -> None:
-        """Record a pause."""
         self._fields[_USED] += used_ns
         self._fields[_PAUSED] += paused_ns
 
@@ -107,7 +104,6 @@ class PauseLedger:
 
     @property
     def doing(self) -> WorkerActivity:
-        """The worker's current activity."""
         return WorkerActivity(self._fields[_ACTIVITY])
 
     @doing.setter
@@ -120,7 +116,6 @@ class PauseLedger:
         return self._fields[_LOOPED]
 
     def add_looped(self, ns: int) -> None:
-        """Add `ns` to the time in such loops."""
         self._fields[_LOOPED] += ns
 
     def close(self) -> None:
@@ -138,7 +133,6 @@ class PausableClock(SystemClock):
         self._lock = threading.Lock()
 
     def now_ns(self) -> int:
-        """Nanoseconds on the monotonic clock, without pauses."""
         return self._ledger.own_ns(_perf_counter_ns)
 
     def wall(self) -> float:
@@ -146,7 +140,6 @@ class PausableClock(SystemClock):
         return _time()
 
     def sleep(self, seconds: float) -> None:
-        """Sleep for `seconds` without counting pauses."""
         self._count_wait(+1)
         try:
             until = self.now_ns() + round(seconds * 1e9)
@@ -197,7 +190,6 @@ class ProcessPauser:
 
     @property
     def paused(self) -> bool:
-        """Whether the worker is paused now."""
         return self._paused_since_ns > 0
 
     def watch(self, pid: int) -> None:
@@ -231,7 +223,6 @@ class ProcessPauser:
 
     @property
     def doing(self) -> WorkerActivity:
-        """The worker's current activity."""
         return self._ledger.doing
 
     def pause_clocks(self) -> None:

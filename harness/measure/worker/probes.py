@@ -65,7 +65,6 @@ class SystemProbes:
         return (self._ledger.paused_ns, self._ledger.used_ns) if self._ledger else (0, 0)
 
     def resident(self) -> int | None:
-        """Resident size now, in bytes."""
         return usage().rss
 
     def prepare_cache(self, path: str, *, wanted: str) -> str:

@@ -72,7 +72,6 @@ class ScriptedHandle:
         return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
 
     def close(self) -> None:
-        """Close the engine."""
         self._worker.close()
 
     def _request(self, order: Order, timeout_s: float, *, doing: str) -> Answer:

@@ -66,7 +66,6 @@ class Evidence:
                 self.waits[state.doing] += 1
 
     def add_pauses(self, states: Iterable[State]) -> None:
-        """Count the states in which it was paused."""
         for state in states:
             self.pauses += 1
             if state.waits:
@@ -121,7 +120,6 @@ class Slicing:
         return 0.0 if self.reason else self._slice_s
 
     def of(self, arm: str) -> Evidence:
-        """The observations of an arm."""
         return self._seen.setdefault(arm, Evidence())
 
     def refuse(self, reason: str) -> None:

@@ -70,7 +70,6 @@ class SlicedSynthesis:
 
     @property
     def pauser(self) -> ProcessPauser:
-        """The worker's pauser."""
         return pauser_of(self.worker)
 
     def begin(self, others: "Sequence[SlicedSynthesis]") -> None:
@@ -79,7 +78,6 @@ class SlicedSynthesis:
         self.send_order()
 
     def pause(self, others: "Sequence[SlicedSynthesis]") -> None:
-        """Pause the worker while the others run."""
         self.pauser.pause(instead=[each.pauser for each in others])
 
     def send_order(self) -> None:

@@ -97,7 +97,6 @@ class Worker:
         return Answer(canary=_read_canary(order, self._clock))
 
     def close(self) -> None:
-        """Close the engine, if one is loaded."""
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -266,7 +265,6 @@ class Worker:
         return engine.phonemes() if isinstance(engine, Spelling) else ""
 
     def _counters(self) -> EngineCounters | None:
-        """The engine's counters so far, or None if the engine has none."""
         engine: object = self._engine
         return engine.account() if isinstance(engine, Shared) else None
 
