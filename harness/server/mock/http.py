@@ -47,17 +47,14 @@ class StampedReader(asyncio.StreamReader):
     gone_at: float | None = None
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
-        """Stamp, then pass on."""
         self.fed_at = asyncio.get_running_loop().time()
         super().feed_data(data)
 
     def feed_eof(self) -> None:
-        """Stamp, then pass on."""
         self._go()
         super().feed_eof()
 
     def set_exception(self, exc: Exception) -> None:
-        """Stamp, then pass on."""
         self._go()
         super().set_exception(exc)
 

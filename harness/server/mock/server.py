@@ -88,7 +88,7 @@ class MockServer:
             writer.transport.abort()
         await asyncio.gather(*self._open, return_exceptions=True)
         # Transports that were aborted are closed in the loop's next round.
-        await _rounds(SETTLE_ROUNDS)
+        await _settle()
 
     async def _stop_listening(self) -> None:
         """Close the server once every accepted connection has a transport.
@@ -102,7 +102,7 @@ class MockServer:
         for listening in self._server.sockets:
             with contextlib.suppress(NotImplementedError):  # the event loop of Windows has no readers
                 loop.remove_reader(listening.fileno())
-        await _rounds(SETTLE_ROUNDS)
+        await _settle()
         self._server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -265,7 +265,6 @@ class _Connection:
 
     @property
     def gone_ns(self) -> int | None:
-        """When the client disconnected, None if it has not."""
         return None if self._reader.gone_at is None else round(self._reader.gone_at * 1e9)
 
     async def send(self, payload: bytes, carried: Sent | None = None) -> None:
@@ -318,9 +317,9 @@ def parse_request(body: bytes, script: Script) -> ReceivedRequest | dict[str, ob
     return {"type": "missing", "loc": ["body", dialects[0].text_field], "msg": "Field required"}
 
 
-async def _rounds(count: int) -> None:
-    """Let the event loop run `count` rounds."""
-    for _ in range(count):
+async def _settle() -> None:
+    """Let the event loop run `SETTLE_ROUNDS` rounds."""
+    for _ in range(SETTLE_ROUNDS):
         await asyncio.sleep(0)
 
 

@@ -17,7 +17,7 @@ AMPLITUDE = 0.2
 
 
 def natural_seconds(text: str, speed: float) -> float:
-    """The duration of the text in s."""
+    """Seconds of speech for the text at this speed, at `SECONDS_PER_CHARACTER` for each character."""
     return len(text) * SECONDS_PER_CHARACTER / speed
 
 

@@ -40,7 +40,6 @@ class PcmEncoder:
         return head + to_pcm(audio)
 
     def finish(self) -> bytes:
-        """Return nothing."""
         return b""
 
 
@@ -51,12 +50,10 @@ class WholeWavEncoder:
         self._body = bytearray()
 
     def feed(self, audio: "NDArray[np.float32]") -> bytes:
-        """Keep the audio."""
         self._body += to_pcm(audio)
         return b""
 
     def finish(self) -> bytes:
-        """The complete file."""
         return _header(len(self._body)) + bytes(self._body)
 
 
@@ -87,7 +84,6 @@ class CompressedEncoder:
         return self._taken() if self._stream else b""
 
     def finish(self) -> bytes:
-        """Flush and return the remaining bytes."""
         self._file.close()
         return self._taken()
 
@@ -136,7 +132,6 @@ class _OutputBuffer:
         return taken
 
     def write(self, data: bytes) -> int:
-        """Write at the current position."""
         start = self._at - self._taken
         visible = bytes(data)[max(0, -start) :]
         start = max(0, start)
@@ -145,13 +140,11 @@ class _OutputBuffer:
         return len(data)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Set the current position."""
         base = (0, self._at, self._taken + len(self._kept))[whence]
         self._at = base + offset
         return self._at
 
     def tell(self) -> int:
-        """The current position."""
         return self._at
 
     def read(self, size: int = -1) -> bytes:

@@ -26,7 +26,6 @@ class RequestLimits:
         self._clock = clock
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Pass a request to the application."""
         if scope["type"] == "http":
             scope[ARRIVED] = self._clock.now_ns()
             receive = self._watched(receive)

@@ -27,7 +27,6 @@ class _Server(uvicorn.Server):
         self._service = service
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Handle SIGTERM or Ctrl-C."""
         self._service.drain()
         super().handle_exit(sig, frame)
 

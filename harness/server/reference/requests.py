@@ -39,7 +39,6 @@ class OpenAiSpeech(BaseModel):
     lang_code: Language | None = Field(default=None, description="Kokoro's letter or a tag; else the voice's own")
 
     def parse(self) -> ParsedRequest:
-        """The parsed request."""
         code = self.lang_code or ""
         language = TAGS.get(code, code)
         request = SpeechRequest(
@@ -61,7 +60,6 @@ class RaycastSpeech(BaseModel):
     lang: Language = "en-us"
 
     def parse(self) -> ParsedRequest:
-        """The parsed request."""
         request = SpeechRequest(
             text=speakable(self.text), voice=self.voice, speed=self.speed, language=self.lang, stream=self.stream
         )

@@ -67,7 +67,6 @@ class SpeechResponse(Response):
             gone.cancel()
 
     async def _answer(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Send the answer or a refusal."""
         statistics = self._service.statistics
         client = scope["client"][0] if scope.get("client") else ""
         try:
@@ -145,7 +144,6 @@ class _BodySender:
             await self._send_body(data, more=True)
 
     async def end(self, data: bytes) -> None:
-        """Send the rest of the body."""
         if self._parsed.request.stream:
             await self._begin(None)
             await self._send_body(data, more=False)
@@ -191,6 +189,5 @@ async def _finish_encoder(encoder: Encoder, *, in_thread: bool) -> bytes:
 
 
 async def _await_disconnect(receive: "Receive") -> None:
-    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -231,7 +231,6 @@ class Service:
 
 
 def _pool_and_cache(synthesizer: "Synthesizer") -> "list[Metric]":
-    """Metrics of the sessions and the cache."""
     cache = synthesizer.cache_state
     pieces = {"hit": cache.hits, "miss": cache.misses, "joined": cache.joined}
     states = synthesizer.pool.states()
