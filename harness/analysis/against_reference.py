@@ -70,7 +70,7 @@ def accepted_on(accepted: ReferenceArm) -> str:
 
 
 def acceptance(day: str, run_id: str) -> str:
-    """The acceptance of a run on a day."""
+    """The acceptance of a run in words: "the acceptance of 2026-11-20 (run …)"."""
     return f"the acceptance of {day} (run {run_id})"
 
 

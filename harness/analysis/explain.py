@@ -17,6 +17,8 @@ from harness.metrics.per_request import repetition_figures
 from harness.metrics.registry import METRICS
 from harness.store.baseline_files import PromotedRun
 
+MOST_METRICS = 4
+"""Metrics that a line of suspects names; the rest is a number."""
 DISTURBED_SHARE = 0.2
 """With at least this share of disturbed repetitions, the machine itself is a suspect."""
 
@@ -103,7 +105,7 @@ def explained(verdict: Verdict, *, suspects: bool = True) -> str:
     return f"{'. '.join(parts)}." if parts else verdict.kind.value
 
 
-def suspect_lines(verdicts: Sequence[Verdict], *, most: int = 4) -> list[str]:
+def suspect_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """The suspects of all verdicts, each once, with the metrics that it is a suspect of."""
     several = len({verdict.scenario_id for verdict in verdicts if verdict.suspects}) > 1
     metrics: dict[str, list[str]] = {}
@@ -114,8 +116,9 @@ def suspect_lines(verdicts: Sequence[Verdict], *, most: int = 4) -> list[str]:
     found: dict[tuple[str, ...], list[str]] = {}
     for suspect, of in metrics.items():
         found.setdefault(tuple(dict.fromkeys(of)), []).append(suspect)
-    return [f"Suspects of {_first(of, most)}: {'; '.join(each)}." for of, each in found.items()]
+    return [f"Suspects of {_first(of)}: {'; '.join(each)}." for of, each in found.items()]
 
 
-def _first(names: Sequence[str], most: int) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - MOST_METRICS
+    return ", ".join(names[:MOST_METRICS]) + (f" and {more} more" if more > 0 else "")

@@ -97,7 +97,6 @@ class Recommendation:
 
     @property
     def best(self) -> Candidate:
-        """The first."""
         return self.candidates[0]
 
     @property

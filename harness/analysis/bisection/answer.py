@@ -52,7 +52,7 @@ def estimates_of(pairs: Pairs, *, launch_inflation: float, launch_sd: float) -> 
 
 
 def known_of(found: DeferredEstimate) -> Known:
-    """An estimate as it is kept."""
+    """What a bisection keeps of an estimate."""
     return Known(point=found.point, error=found.error, freedom=found.freedom)
 
 
@@ -66,10 +66,10 @@ def pooled(found: Sequence[Known]) -> Known:
     )
 
 
-def as_estimate(known: Known, *, n: int, launches: int, method: str = METHOD) -> Estimate:
-    """With its 95 % interval."""
+def as_estimate(known: Known, *, n: int, launches: int) -> Estimate:
+    """The estimate of `n` values of `launches` launches, with its interval at `LEVEL`."""
     deferred = DeferredEstimate(
-        point=known.point, error=known.error, freedom=known.freedom, method=method, n=n, launches=launches
+        point=known.point, error=known.error, freedom=known.freedom, method=METHOD, n=n, launches=launches
     )
     return deferred.estimate(LEVEL)
 

@@ -117,11 +117,9 @@ def change_points_of(
     ]
 
 
-def unreported(
-    changes: Sequence[ChangePoint], reported: Sequence[int], *, slack: int = WINDOW
-) -> tuple[ChangePoint, ...]:
-    """The changes that were not reported before. A step whose place moved by up to `slack` runs counts as reported."""
-    return tuple(change for change in changes if all(abs(change.index - old) > slack for old in reported))
+def unreported(changes: Sequence[ChangePoint], reported: Sequence[int]) -> tuple[ChangePoint, ...]:
+    """The changes that were not reported before. A step whose place moved by up to `WINDOW` runs counts as reported."""
+    return tuple(change for change in changes if all(abs(change.index - old) > WINDOW for old in reported))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

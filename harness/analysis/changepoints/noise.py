@@ -37,7 +37,6 @@ class Noise:
     sd: FloatArray
 
     def at(self, rows: IntArray | list[int]) -> Noise:
-        """The noise of the selected series."""
         return Noise(residuals=self.residuals[rows], rho=self.rho[rows], sd=self.sd[rows])
 
     def where(self, chosen: BoolArray, other: Noise) -> Noise:

@@ -99,7 +99,6 @@ class Scan:
     noise: Noise
 
     def at(self, rows: IntArray) -> Scan:
-        """The scan of the selected series."""
         return Scan(
             statistic=self.statistic[rows], start=self.start[rows], stop=self.stop[rows], noise=self.noise.at(rows)
         )

@@ -114,7 +114,7 @@ def median_estimate(
     """The median with its hierarchical interval at `level`, in the values' unit.
 
     None for fewer than `FEWEST_VALUES` values, or if the interval would be uselessly wide. The values must lie within
-    `bounds`, and so does the interval (see `bounded.scaled`). `prior` is the known spread of launches, as log-ratios.
+    `bounds`, and so does the interval (see `scaled`). `prior` is the known spread of launches, as log-ratios.
 
     The interval is robust to heavy tails: values far from their launch's median are clipped at 2.5 robust standard
     deviations. It is robust to drift: the correlation of neighbouring blocks widens it.

@@ -43,12 +43,10 @@ class LaunchPrior:
 
     @property
     def freedom(self) -> float:
-        """The prior's degrees of freedom."""
         return min(self._presumed + self.earlier, MOST_FREEDOM)
 
     @property
     def source(self) -> str:
-        """The prior's source, in words."""
         known = "what accepted runs showed" if self.earlier else ""
         presumed = f"an assumed {100 * self.sd:g} %" if self.sd else ""
         return " and ".join(part for part in (known, presumed) if part)

@@ -44,7 +44,6 @@ class Symmetry:
         return self.chance < SKEW_ALPHA
 
     def sentence(self) -> str:
-        """The run's note on its symmetry."""
         split = f"{self.worse} of {self.worse + self.better} scenarios point to the worse, {self.better} to the better"
         if not self.is_skewed:
             return f"symmetry: {split}, which chance explains (sign test: p = {self.chance:.2g})"
