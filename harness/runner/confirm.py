@@ -56,7 +56,7 @@ class ComparedWith:
 
 
 def accepted_for(scenario_ids: Sequence[str], accepted: Reference) -> ComparedWith:
-    """The accepted reference of scenarios."""
+    """The accepted arms of the scenarios, each with these alone. A scenario without an accepted arm gets a reason."""
     arms = [
         replace(arm, scenarios=ours)
         for arm in accepted.arms

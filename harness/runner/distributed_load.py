@@ -56,7 +56,10 @@ SAMPLING_S = 0.1
 
 
 def scenario_of(config: Config, arm: Arm, text_class: str, traffic: Traffic) -> Scenario:
-    """The scenario of a load on the arm's server."""
+    """The scenario of a load on the arm's server; each request has another text of the class.
+
+    UsageError for two voices.
+    """
     return Scenario(
         arm=arm,
         mode=Mode.ENDPOINT,
@@ -197,7 +200,6 @@ class LoadCollector:
 
     @property
     def run_id(self) -> str:
-        """The run's id in the store."""
         return self._recorder.run_id
 
     def add(self, client: str, report: Mapping[str, Any]) -> None:

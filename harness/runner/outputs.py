@@ -63,7 +63,7 @@ def _is_summary(config: Config, path: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The outputs of a command."""
+    """What became of the outputs of a command; `+` joins those of two."""
 
     notes: tuple[str, ...] = ()
     """A sentence for each output: its path, or why it could not be written."""

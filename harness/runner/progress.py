@@ -56,7 +56,6 @@ class LiveConsole:
         tell(self._console, message, "dim")
 
     def __call__(self, event: events.Event) -> None:
-        """Show an event."""
         if isinstance(event, events.Progress):
             self._left = _left(event)
             self._progress.update(self._task, description=event.doing, completed=event.share, remaining=self._left)

@@ -44,12 +44,10 @@ class Measured:
 
     @property
     def data(self) -> RunData:
-        """The run of the scenario."""
         return self.derived.data
 
     @property
     def scenario(self) -> Scenario:
-        """The measured scenario."""
         return next(scenario for scenario in self.data.run.scenarios if scenario.id == self.scenario_id)
 
     @property

@@ -20,10 +20,9 @@ from harness.engines.scripted import SCRIPT
 from harness.measure.conductor.worker_factory import ArmFiles, WorkerFactory
 from harness.measure.worker.place import WorkerPlace
 from harness.plan.config import Config
+from harness.runner.arm_sources import COMMIT
 from harness.runner.resources import Reporter
 
-COMMIT = 12
-"""Characters of a commit hash that identify it."""
 UNDER_TEST, ACCEPTED = "under-test", "accepted"
 """The sides of a replay, as they stand in the ids of its scenarios."""
 CPYTHON = "CPython "

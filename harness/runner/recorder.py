@@ -35,7 +35,6 @@ class RunRecorder:
 
     @property
     def run_id(self) -> str:
-        """The run's id in the store."""
         return self.head.id
 
     @property

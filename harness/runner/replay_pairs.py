@@ -60,7 +60,6 @@ class PairRun:
 
     @property
     def run_analysis(self) -> RunAnalysis:
-        """The analysis of its run."""
         return of_duel(self.analysis, self.plan.run_limits.launch_policy)
 
     def placed(self) -> WorkerFactory:

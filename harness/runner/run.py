@@ -242,7 +242,7 @@ def _speakable(
 def plan_of(
     config: Config, resources: Resources, scenarios: Sequence[Scenario], selection: str, launch_policy: LaunchPolicy
 ) -> Plan:
-    """Make the plan from scenarios, texts and run limits."""
+    """The plan of a run. Without a budget it has the selection's, without a memory limit that of the machine."""
     run_limits = RunLimits(
         # The selection's name is followed by the options that narrowed it.
         budget_s=config["budget"] or BUDGETS_S[selection.partition(" ")[0]],

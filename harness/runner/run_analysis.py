@@ -52,7 +52,7 @@ class RunAnalysis:
 
 
 def of_duel(analysis: "DuelAnalysis", launch_policy: LaunchPolicy) -> RunAnalysis:
-    """The analysis of a run that is a duel."""
+    """The analysis of a run that is a duel: the duel's own analysis decides when a launch and the run end."""
     return RunAnalysis(
         conclude=lambda values: analysis.conclude(values.data, values),
         enough=analysis.enough,

@@ -86,7 +86,6 @@ class Round:
 
     @property
     def seconds(self) -> float:
-        """How long its runs took."""
         return sum(data.seconds for data in self.runs)
 
 
@@ -187,7 +186,6 @@ class Search:
         return found
 
     def scenario(self, arm: Arm) -> Scenario:
-        """The scenario of an arm."""
         return Scenario(arm=arm, mode=self.mode, text_class=self.text, voice=self.voice, language=self.language)
 
     def _runs(

@@ -37,7 +37,6 @@ class Failures:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of all failures."""
         return [*self.collecting, *self.errors, *self.assertions]
 
     def code(self, found: ExitCode) -> ExitCode:
