@@ -132,7 +132,6 @@ class Dashboard:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self._server.server_address[1])
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ DEFAULT_POLICY = AlertPolicy()
 
 
 def policy_of(config: Config) -> AlertPolicy:
-    """The policy of a configuration."""
+    """The part of the configuration that alerts follow."""
     return AlertPolicy(gates=config.gates, tolerance=config.tolerance, waivers=config.waivers)
 
 

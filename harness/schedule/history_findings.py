@@ -69,7 +69,7 @@ class UnderTest(Protocol):
 
 
 def nothing_known(scenario_id: str, metric: str, run_ids: Sequence[str]) -> Sequence[Tested]:
-    """No subject is known."""
+    """An `UnderTest` that knows no subject."""
     del scenario_id, metric
     return [Tested() for _ in run_ids]
 

@@ -120,7 +120,6 @@ class JobStore:
             self._scheduler.remove_job(name)
 
     def pause(self, name: str) -> None:
-        """Pause a job until it is resumed."""
         self.get(name)
         self.advance(name, None)
 

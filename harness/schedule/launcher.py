@@ -53,9 +53,7 @@ class Process(Protocol):
     """The process of one run."""
 
     @property
-    def pid(self) -> int:
-        """The process id."""
-        ...
+    def pid(self) -> int: ...
 
     def go(self) -> None:
         """Send the start signal."""
@@ -69,9 +67,7 @@ class Process(Protocol):
         """Request the process to end."""
         ...
 
-    def kill(self) -> None:
-        """Kill the process."""
-        ...
+    def kill(self) -> None: ...
 
 
 class Launcher(Protocol):

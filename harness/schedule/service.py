@@ -14,7 +14,7 @@ from types import FrameType
 
 from harness.analysis.alert_words import alert_page
 from harness.core.cache_root import default_root
-from harness.core.clock import Clock, SystemClock
+from harness.core.clock import SystemClock
 from harness.core.errors import BenchError, ConfigError, ExitCode, UsageError
 from harness.core.records.schedule import FireOutcome, SchedulerInstance
 from harness.measure.runtimes.accepted_source import SourceAtCommits
@@ -29,7 +29,7 @@ from harness.schedule.job import Job, Settings
 from harness.schedule.job_store import JobStore
 from harness.schedule.jobs import Declared
 from harness.schedule.last_results import LastResults
-from harness.schedule.launcher import Launcher, SystemLauncher
+from harness.schedule.launcher import SystemLauncher
 from harness.schedule.notifiers import Channel, channels
 from harness.schedule.outbox import Outbox, Retry, at_once
 from harness.schedule.post_run import PostRunActions
@@ -137,9 +137,7 @@ def keep_schedule(
     declared: Declared,
     *,
     say: Callable[[str], None],
-    once: bool = False,
-    clock: Clock | None = None,
-    launcher: Launcher | None = None,
+    once: bool,
     serve: Serve | None = None,
 ) -> ExitCode:
     """Run the schedule until a signal ends it; with `once`, until nothing is due or queued.
@@ -147,7 +145,7 @@ def keep_schedule(
     `serve` gets the data of the dashboard: the overview, the seconds since the daemon's last activity, and the last
     results.
     """
-    clock = clock or SystemClock()
+    clock = SystemClock()
     now = clock.wall()
     for job in declared.jobs:
         check_job_options(job, here.config)
@@ -162,7 +160,7 @@ def keep_schedule(
         retry(lambda: job_store.sync(declared.jobs, now=now))
         context = DaemonContext(
             config=here.config, settings=declared.settings, store=here.store, journal=here.journal, job_store=job_store,
-            post_run=_post_run(here, declared.settings, targets, say, retry), launcher=launcher or SystemLauncher(),
+            post_run=_post_run(here, declared.settings, targets, say, retry), launcher=SystemLauncher(),
             clock=clock, busy=lambda: busy(here.machine_key, limit_cpus=declared.settings.busy_cpus), say=say,
             instance=instance, machine_key=here.machine_key, logs=logs_of(here.config),
         )  # fmt: skip
@@ -224,7 +222,7 @@ def busy(machine_key: str, *, limit_cpus: float) -> str:
 
 
 def spoken(text: str) -> str:
-    """A line of the scheduler's own log."""
+    """`text` as a line of the scheduler's own log, with the time in UTC."""
     return f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} {text}"
 
 
