@@ -18,7 +18,7 @@ FORMAT: Final = 1
 
 
 def print_machines(machines: "Sequence[MachineBaselines]") -> None:
-    """The machines that have baselines."""
+    """Print each machine that has baselines, with the ids of its promoted runs, as JSON."""
     _print(
         machines=[
             {"machine": each.machine_key, "scenarios": each.scenarios, "runs": [run.id for run in each.runs]}
@@ -47,7 +47,7 @@ def print_values(baselines: "Baselines") -> None:
 
 
 def print_reference(reference: "Reference") -> None:
-    """The accepted arms."""
+    """Print all accepted arms as JSON."""
     _print(arms=reference.arms)
 
 

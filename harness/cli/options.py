@@ -80,7 +80,6 @@ class UserPath(click.Path):
         super().__init__(dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's own
-        """Convert the path after expanding `~`."""
         where = param.opts[0] if param else ""
         return super().convert(user_path(value, where=where), param, ctx)
 

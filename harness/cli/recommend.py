@@ -159,7 +159,7 @@ def _newest(config: Config, store: "RunStore") -> "RunData":
     for row in store.list(machine_key=machine_key(config), limit=LOOKED_AT):
         if row.kind is RunKind.REPLAY:
             continue
-        arms = _arms(store, row.id)
+        arms = {scenario.arm for scenario in store.head(row.id).scenarios}
         if len(arms) > 1 and not any(arm.slowdown for arm in arms):
             return store.load(row.id)
     raise UsageError(
@@ -167,7 +167,3 @@ def _newest(config: Config, store: "RunStore") -> "RunData":
         where=store.place,
         remedy="kokoro-bench run --full measures models, providers and session options",
     )
-
-
-def _arms(store: "RunStore", run_id: str) -> "Sequence[Arm]":
-    return list(dict.fromkeys(scenario.arm for scenario in store.head(run_id).scenarios))

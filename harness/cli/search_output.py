@@ -7,7 +7,6 @@ from harness.analysis.messages import percent, span
 from harness.core.errors import ExitCode
 from harness.core.records.speech import SpeechKind
 from harness.core.records.verdict import Estimate, Verdict, VerdictKind
-from harness.metrics.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.runner.optimise import Outcome
@@ -132,17 +131,16 @@ def _why_none(found: "Outcome") -> str:
     judged = [change for change in better if change in found.sounds]
     return (
         f"Nothing better can be recommended: the speech of {', '.join(judged)} is not equivalent to the original's. "
-        f"--quality {'any'} ignores that."
+        "--quality any ignores that."
     )
 
 
 def _shown(verdict: Verdict) -> str:
     text = verdict.scenario_id.split("/")[2]
-    metric = METRICS[verdict.metric].name
     if verdict.change is None:
-        return f"{metric} of {text} {verdict.kind.value}"
+        return f"{verdict.metric} of {text} {verdict.kind.value}"
     kind = "" if verdict.kind is VerdictKind.IMPROVED else f", {verdict.kind.value}"
-    return f"{metric} of {text} {percent(verdict.change.point)} ({span(verdict.change, between=' … ')}){kind}"
+    return f"{verdict.metric} of {text} {percent(verdict.change.point)} ({span(verdict.change, between=' … ')}){kind}"
 
 
 def _speech(found: "Outcome") -> str:
