@@ -36,7 +36,6 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """The length in seconds."""
         return len(self.samples) / self.rate
 
     @cached_property

@@ -48,7 +48,6 @@ class Axis:
         return min(100.0, max(0.0, 100.0 * (value - self.low) / (self.high - self.low)))
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies within the ends."""
         return self.low <= value <= self.high
 
 
@@ -115,7 +114,7 @@ def strip(
     height = 2 * EDGE + LANE * lanes
     parts = [opened("strip", height, finding), *_grid(on, height)]
     if reference is not None:
-        parts.append(_band(on, reference, 0, height, "ref"))
+        parts.append(_band(on, reference, height, "ref"))
     parts += _dots(on, dots)
     if own is not None:
         parts.append(_whisker(on, own, height - EDGE / 2 - 1))
@@ -128,7 +127,7 @@ def forest(change: Range, *, on: Axis, tolerance: float | None, css: str, findin
     height = 18
     parts = [opened("forest", height, finding), *_grid(on, height)]
     if tolerance is not None:
-        parts.append(_band(on, Range(point=0.0, low=-tolerance, high=tolerance), 0, height, "tol"))
+        parts.append(_band(on, Range(point=0.0, low=-tolerance, high=tolerance), height, "tol"))
     parts.append(f'<g class="v-{escape(css)}">{_whisker(on, change, height / 2)}</g></svg>')
     return Markup("".join(parts))  # noqa: S704 - made of numbers and escaped texts alone
 
@@ -190,12 +189,12 @@ def _grid(on: Axis, height: float) -> list[str]:
     return [line + end for line in on.grid]
 
 
-def _band(on: Axis, band: Range, top: float, height: float, css: str) -> str:
+def _band(on: Axis, band: Range, height: float, css: str) -> str:
     left, right = on.at(band.low), on.at(band.high)
     width, middle = place(max(0.2, right - left)), place(on.at(band.point))
     return (
-        f'<rect class="{css}" x="{place(left)}" y="{top:g}" width="{width}" height="{height:g}"/>'
-        f'<line class="{css}" x1="{middle}" x2="{middle}" y1="{top:g}" y2="{top + height:g}"/>'
+        f'<rect class="{css}" x="{place(left)}" y="0" width="{width}" height="{height:g}"/>'
+        f'<line class="{css}" x1="{middle}" x2="{middle}" y1="0" y2="{height:g}"/>'
     )
 
 

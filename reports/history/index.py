@@ -185,12 +185,10 @@ class RunIndex:
         return {scenario_id for (scenario_id, _), median, kind in places if kind != " " or not math.isnan(median)}
 
     def knows(self, run: PastRun, metric: str) -> bool:
-        """Whether a run has a value of a metric."""
         places = zip(self.keys, run.figures, strict=False)
         return any(name == metric and not math.isnan(median) for (_, name), median in places)
 
     def newest_first(self) -> list[PastRun]:
-        """All runs, the newest first."""
         return sorted(self.runs.values(), key=lambda run: (run.started_at, run.id), reverse=True)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Runs:
-    """The runs of a store."""
+    """The runs of a store, without the user's folders. Their values are derived once, except those of `once`."""
 
     def __init__(self, store: RunStore, *, derived: RunValues | None = None) -> None:
         """`derived` are the values of a run that has just ended. That run is not read from the store."""
@@ -30,7 +30,6 @@ class Runs:
         return self.values(run_id).data
 
     def values(self, run_id: str) -> RunValues:
-        """The values of a run's scenarios."""
         if run_id not in self._values:
             self._values[run_id] = RunValues(published(self.store.load(run_id)))
         return self._values[run_id]
@@ -40,7 +39,6 @@ class Runs:
         return self._values.get(run_id) or RunValues(published(self.store.load(run_id)))
 
     def head(self, run_id: str) -> RunRecord:
-        """A run without its observations."""
         return published_head(self.store.head(run_id))
 
     def outlines(self, run_ids: Sequence[str]) -> tuple[RunOutline, ...]:
@@ -48,7 +46,6 @@ class Runs:
         return tuple(map(published, self.store.outlines(run_ids)))
 
     def of_several_arms(self, run_id: str) -> bool:
-        """Whether a run has several arms."""
         run = self.of(run_id).run if run_id in self._values else self.head(run_id)
         return len({each.arm for each in run.scenarios}) > 1
 

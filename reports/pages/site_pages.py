@@ -55,7 +55,7 @@ AT_ONCE = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
-    """A line of a list of runs."""
+    """A run in a list: its link, what it measured, and its result in a sentence."""
 
     href: str
     id: str

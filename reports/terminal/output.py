@@ -117,12 +117,12 @@ def _side(shown: str, arm: Arm, run: RunRecord) -> str:
     return f"{shown} (work tree with uncommitted changes)" if run.subject.dirty and not arm.url else shown
 
 
-def print_run(data: RunData, *, console: Console | None = None) -> None:
+def print_run(data: RunData) -> None:
     """A stored run: table, every verdict with its reason, failures with the end of their stderr.
 
     Metrics of a scenario that have the same verdict for the same reason share a line.
     """
-    console = console or make_console()
+    console = make_console()
     console.print(results_table(data, width=console.width))
     tell(console, _headline(data), "bold")
     alike: dict[tuple[str, Shown, str], list[str]] = {}

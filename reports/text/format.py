@@ -75,10 +75,10 @@ VERDICT_WORDS: dict[Shown, VerdictWord] = {
         "≠", "incomparable", "none", "the reference has another machine, setting or definition"
     ),
 }
+"""Most urgent first: the order of every list and legend."""
 
 UNJUDGED = _word("", "", "bare", "")
 """For a value without a verdict."""
-"""Most urgent first: the order of every list and legend."""
 
 
 def legend(shown: Collection[Shown]) -> tuple[VerdictWord, ...]:
@@ -138,7 +138,7 @@ def metric_of(name: str) -> Metric:
 
 
 def better(name: str) -> str:
-    """Which way is better."""
+    """Which way is better, as a clause: "lower is better", "the nearer to 1, the better"."""
     direction = metric_of(name).direction
     if direction is Direction.ONE:
         return "the nearer to 1, the better"
@@ -243,7 +243,7 @@ def typeset(text: str) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time of day for people, in UTC."""
+    """A time (s since the epoch) for people: "1 December 2026, 04:30 UTC"."""
     when = datetime.fromtimestamp(seconds, tz=UTC)
     return f"{when.day} {when:%B %Y, %H:%M} UTC"
 
@@ -254,7 +254,7 @@ def day(seconds: float) -> str:
 
 
 def span(seconds: float) -> str:
-    """A stretch of time for people."""
+    """A duration for people: "4.5 s", "90 s", and from two minutes on "3 min 5 s"."""
     if seconds < 120:
         return f"{number(seconds, 0 if seconds >= 10 else 1)}{NARROW}s"
     minutes, rest = divmod(round(seconds), 60)

@@ -107,7 +107,7 @@ def runs_of(alert: Alert) -> tuple[str, ...]:
 
 
 def alert_line(alert: Alert) -> AlertLine:
-    """An alert in a list."""
+    """An alert as a line of a list, without the user's folders."""
     alert = published_record(alert)
     css, glyph = _sign(alert)
     return AlertLine(

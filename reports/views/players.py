@@ -40,12 +40,10 @@ class Players:
 
     @property
     def title(self) -> str:
-        """Of the section."""
         return "Speech and sound" if self.judged else "How it sounds"
 
     @property
     def playable(self) -> bool:
-        """Whether there is anything to listen to."""
         return any(each.source for each in self.players)
 
 

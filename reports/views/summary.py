@@ -140,7 +140,6 @@ def _pairs(data: RunData, named: Names) -> list[str]:
 
 
 def _speech(data: RunData, named: Names) -> list[str]:
-    """The verdicts on speech, if the run has any."""
     words, errors = speech_words(data), word_errors(data)
     judged = [each for each in data.verdicts if each.metric == SPEECH_VERDICT]
     if not judged:
