@@ -39,7 +39,6 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the value is within its limits."""
         too_much = self.most is not None and self.value > self.most
         too_little = self.least is not None and self.value < self.least
         return not (too_much or too_little)

@@ -54,7 +54,7 @@ class Line:
 
 
 def add(file: Path, call: Call) -> None:
-    """Add a call to the file."""
+    """Append a call to the file, as a line of JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("ab") as lines:
         lines.write(msgspec.json.encode(call) + b"\n")

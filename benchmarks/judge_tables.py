@@ -254,5 +254,5 @@ def long_history(rng: np.random.Generator, *, count: int) -> str:
 
 
 def row(first: str, *rest: str) -> str:
-    """One line of a table in fixed columns."""
+    """One line of a table: the first column is 20 characters wide, each other one 15."""
     return f"{first:<20}" + "".join(f"{cell:>15}" for cell in rest)

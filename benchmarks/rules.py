@@ -70,14 +70,13 @@ def gate_baselines(
     accepted: FloatArray,
     *,
     tolerance: float | FloatArray,
-    own_error: float = 0.0,
     pool: bool = True,
     priors: Sequence[RunSpread] = (),
 ) -> Found:
     """The gate for baselines (`baseline.against_baselines`, then `gate.run_gate`).
 
     `medians` are the new run's log-medians, shape (runs, pairs). `accepted` are those of the accepted runs, shape
-    (runs, pairs, accepted). `own_error` is the standard error of a new run's median. `priors` has one prior per pair;
+    (runs, pairs, accepted). `priors` has one prior per pair;
     without it, nothing is known of any pair.
     """
     runs = accepted.shape[-1]
@@ -90,7 +89,6 @@ def gate_baselines(
     variance, freedom, weight = (
         np.stack([getattr(column, name) for column in columns], -1) for name in ("variance", "freedom", "weight")
     )
-    variance = np.where(weight > 0, np.maximum(variance, own_error**2), variance)
     alone = (weight == 0) & ~np.stack([column.contradict for column in columns], -1)
     for row in range(len(variance)) if pool else ():
         own = alone[row]
@@ -133,7 +131,7 @@ def _decide(
     tolerance: float | FloatArray,
     share: float = 1.0,
 ) -> Found:
-    """Benjamini–Yekutieli over the last axis among the estimates at or beyond the tolerance, as `multiplicity.cut`."""
+    """Benjamini–Yekutieli over the last axis among the estimates at or beyond the tolerance, as `fdr.cut`."""
     beyond = np.abs(point) >= np.log1p(tolerance)
     p_values = np.where(beyond, 2 * stdtr(freedom, -np.abs(point) / error), 1.0)
     pairs = point.shape[-1]

@@ -31,7 +31,7 @@ class LivePage:
     last: dict[str, Any] = field(default_factory=dict)
 
     def listen(self) -> None:
-        """Until the end."""
+        """Stay connected until `stop` is set; a connection that ends is opened again after `AGAIN_S` seconds."""
         while not self.stop.is_set():
             with contextlib.suppress(OSError, http.client.HTTPException):
                 self._connected()
@@ -109,6 +109,5 @@ class Webhook:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
-        """End it."""
         self._server.shutdown()
         self._server.server_close()

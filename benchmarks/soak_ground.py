@@ -59,7 +59,6 @@ class Ballast:
 
     @property
     def file(self) -> Path:
-        """The file."""
         return self.place / "ballast"
 
     def fill(self) -> None:
@@ -69,7 +68,6 @@ class Ballast:
                 pass
 
     def free(self) -> None:
-        """Give it back."""
         self.file.unlink(missing_ok=True)
 
 

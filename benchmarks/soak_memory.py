@@ -54,7 +54,6 @@ class MemoryLog:
     most_files: int = 0
 
     def look(self, pid: int, now: float) -> None:
-        """Take one sample."""
         try:
             process = psutil.Process(pid)
             with process.oneshot():
@@ -66,7 +65,6 @@ class MemoryLog:
 
     @property
     def highest(self) -> int:
-        """The most memory seen."""
         return max((size for life in self.samples.values() for _, size in life), default=0)
 
     def slope(self) -> Slope:

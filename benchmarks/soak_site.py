@@ -116,7 +116,6 @@ class Site:
 
     @property
     def store(self) -> Path:
-        """The results database."""
         return self.root / ".kokoro-bench" / "results.sqlite"
 
     @property
@@ -154,7 +153,6 @@ class Site:
             self.memory.look(self.scheduler.pid, now)
 
     def note(self, kind: str, what: str) -> None:
-        """Remember what the soak did."""
         self.events.append(Event(at=time.time(), kind=kind, what=what))
         print(f"{time.strftime('%H:%M:%S')} {kind}: {what}", flush=True)
 

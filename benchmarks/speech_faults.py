@@ -92,7 +92,6 @@ class Synthesis:
         return one_thread_kokoro(model, self._voices)
 
     def phonemes(self, number: int, language: str = "en-us") -> str:
-        """The phonemes of a text."""
         found: str = self.engine().tokenizer.phonemize(text_of(number), language)
         return found
 

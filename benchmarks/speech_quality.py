@@ -82,7 +82,6 @@ class Store:
         return np.load(path) if path.exists() else None
 
     def path(self, kind: str, number: int) -> Path:
-        """The file of a synthesised audio."""
         return self.folder / "audio" / kind.replace(" ", "-").replace("%", "percent") / f"{number}.npy"
 
     def reading(self, kind: str, number: int) -> SpeechReading | None:

@@ -90,7 +90,6 @@ class SpeechUser(User):
         report_ready(self.environment)
 
     def on_stop(self) -> None:
-        """Close the connection."""
         self.connection.close()
 
     @task
