@@ -94,7 +94,7 @@ class TestOperators:
         found = operators(ours, theirs, both, worse=False)
         assert [each.split(":")[0] for each in found] == ["operator Conv", "unexplained by operator"]
 
-    def test_five_are_enough(self, both: RunData) -> None:
+    def test_more_than_five_operators_are_summed_as_unexplained(self, both: RunData) -> None:
         names = [f"Op{number}" for number in range(9)]
         ours, theirs = profile(**dict.fromkeys(names, 2.0)), profile(**dict.fromkeys(names, 1.0))
         *named, rest = operators(ours, theirs, both, worse=True)

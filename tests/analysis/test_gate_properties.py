@@ -73,7 +73,7 @@ def test_a_larger_slowdown_is_never_judged_milder(pairs: Grouped, by: float, mor
 
 @settings(max_examples=40)
 @given(st.lists(noise, min_size=2, max_size=8), st.floats(0.0, 0.3))
-def test_among_others_too(duels: list[Grouped], more: float) -> None:
+def test_a_larger_slowdown_among_other_pairs_is_never_judged_milder(duels: list[Grouped], more: float) -> None:
     others = [duel(pairs, f"s{i}") for i, pairs in enumerate(duels[1:])]
     before = run_gate([duel(duels[0]), *others])
     after = run_gate([duel(shifted(duels[0], more)), *others])

@@ -64,7 +64,7 @@ def run_of(
 
 
 class TestWords:
-    def test_listeners(self) -> None:
+    def test_users_give_closed_loops_in_ascending_order(self) -> None:
         found = requested_traffic(given(listeners="4, 1", listen=True))
         assert found == tuple(
             Traffic(
@@ -73,7 +73,7 @@ class TestWords:
             for level in (1, 4)
         )
 
-    def test_a_rate(self) -> None:
+    def test_rate_gives_an_open_loop(self) -> None:
         (found,) = requested_traffic(
             given(rate="2.5", arrivals="constant", seconds="1m", warm_up="0", cool_down="0", drain="0")
         )
@@ -89,7 +89,7 @@ class TestWords:
         assert SWEPT == (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
     @pytest.mark.parametrize(("text", "first", "last"), [("1:10", 1, 10), ("0:2.5", 0, 2.5)])
-    def test_a_ramp(self, text: str, first: float, last: float) -> None:
+    def test_ramp_goes_from_its_first_to_its_last_rate(self, text: str, first: float, last: float) -> None:
         (found,) = requested_traffic(given(ramp=text))
         assert (found.arrivals, found.first, found.level) == (Arrivals.RAMP, first, last)
 

@@ -134,7 +134,7 @@ class TestModels:
 
 class TestTexts:
     @pytest.mark.parametrize("text", ["", "  \n "])
-    def test_an_empty_one(self, here: Command, text: str) -> None:
+    def test_empty_text_is_refused(self, here: Command, text: str) -> None:
         refused(here("run", "--engine", "scripted", f"--say={text}"), "--say", "empty", "at least one word")
 
     def test_an_unpronounceable_one_is_never_spoken_for_a_reason(self, here: Command) -> None:

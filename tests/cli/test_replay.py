@@ -130,7 +130,7 @@ def test_each_note_names_what_it_holds_of(here: Command) -> None:
 
 
 @pytest.mark.usefixtures("accepted")
-def test_never_and_always(here: Command, tmp_path: Path) -> None:
+def test_replay_takes_never_and_always_and_refuses_another_value(here: Command, tmp_path: Path) -> None:
     ran = here("run", *SCRIPTED, "--script", "pace=1.1", "--replay", "never")
     assert "not replayed: --replay never" in ran.stdout
     ran = here("run", *SCRIPTED, KOKORO_BENCH_REPLAY="always")

@@ -50,7 +50,7 @@ def test_a_misspelt_metric_names_the_nearest() -> None:
     assert metric("rtf") is METRICS["rtf"]
 
 
-def test_directions() -> None:
+def test_higher_is_better_for_exactly_these_metrics() -> None:
     assert METRICS["ttfa"].lower_is_better
     assert METRICS["duration_ratio"].direction is Direction.ONE
     assert not METRICS["duration_ratio"].lower_is_better
@@ -92,7 +92,7 @@ def test_directions() -> None:
         ("overlap", -0.00001, "0.0 %"),
     ],
 )
-def test_figures_for_people(name: str, value: float, text: str) -> None:
+def test_value_is_formatted_with_the_unit_of_its_metric(name: str, value: float, text: str) -> None:
     assert METRICS[name].format(value) == text
 
 

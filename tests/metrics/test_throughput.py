@@ -15,7 +15,7 @@ def five(made: Any) -> list[Any]:
     return [made.repetition(started_at=100.0 + n, chunks=((500, 1000),)) for n in range(5)]
 
 
-def test_windows(made: Any) -> None:
+def test_span_is_from_the_first_start_to_the_last_end(made: Any) -> None:
     repetitions = five(made)
     assert throughput.span(repetitions) == Window(start=100.0, end=104.5)
     assert throughput.span([]) == Window(start=0.0, end=0.0)

@@ -47,7 +47,9 @@ def test_the_most_frequent_reason_is_given_where_nothing_is_known() -> None:
     ("valid", "attempted", "low", "high"),
     [(10, 10, 0.722467, 1.0), (0, 10, 0.0, 0.277533), (8, 10, 0.490162, 0.943318)],
 )
-def test_wilson_interval(valid: int, attempted: int, low: float, high: float) -> None:
+def test_wilson_interval_has_the_ends_of_the_published_formula(
+    valid: int, attempted: int, low: float, high: float
+) -> None:
     estimate = wilson(valid, attempted, launches=3)
     assert estimate.point == valid / attempted
     assert [estimate.low, estimate.high] == pytest.approx([low, high], abs=1e-6)

@@ -320,7 +320,7 @@ def test_recipes_are_found_by_either_name() -> None:
     assert len({recipe.digest() for recipe in BY_SUFFIX.values()}) == len(BY_SUFFIX)
 
 
-def test_the_replicas_names() -> None:
+def test_name_of_a_replica_is_read_as_its_recipe() -> None:
     replicas = BuiltReplicas()
     assert len(replicas.names()) == 8
     for name in (*replicas.names(), "replica-w0.25-plain-seed3"):

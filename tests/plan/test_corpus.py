@@ -85,7 +85,7 @@ MONTH = "January|February|March|April|May|June|July|August|September|October|Nov
         ("list of three", r"\w+, [^,]+(, [^,]+)* and \w+", 20),
     ],
 )
-def test_the_pool_has(feature: str, pattern: str, at_least: int) -> None:
+def test_pool_has_enough_sentences_with_the_feature(feature: str, pattern: str, at_least: int) -> None:
     found = [sentence for sentence in SENTENCES if re.search(pattern, sentence)]
     assert len(found) >= at_least, f"{feature}: {found}"
 

@@ -46,7 +46,7 @@ class TestPool:
         assert not set(found) & set(sentences(DEFAULT)) - {"Good evening."}
         assert max(map(len, found)) <= 160
 
-    def test_is_plainly_written(self, language: str) -> None:
+    def test_sentences_have_only_letters_and_marks_of_the_language(self, language: str) -> None:
         known = re.compile(rf"[A-Za-z0-9 .,:;?!'£{LETTERS[language]}-]+[.?!]")
         assert [each for each in sentences(language) if not known.fullmatch(each)] == []
         assert [each for each in sentences(language) if re.search(r"  | [.,:;?!]|[;?!]\w", each)] == []

@@ -198,7 +198,7 @@ def test_a_sparkline_leaves_gaps_where_runs_have_no_figure() -> None:
     assert spark([1.0], finding="one run") == ""
 
 
-def test_lists_and_spans() -> None:
+def test_lists_and_durations_are_written_in_words() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert span(284) == f"4{N}min 44{N}s"

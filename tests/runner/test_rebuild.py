@@ -88,7 +88,7 @@ class TestPackages:
         again = restore(tmp_path, now=self.HERE, subject=was)
         assert again.place == restored.place
 
-    def test_a_version_that_is_gone(self, tmp_path: Path) -> None:
+    def test_package_version_that_no_index_has_is_named(self, tmp_path: Path) -> None:
         was = replace(self.HERE, packages=(("onnxruntime", "0.0.1"),))
         assert "onnxruntime==0.0.1" in reason(tmp_path, now=self.HERE, subject=was)
 
@@ -103,15 +103,15 @@ class TestPackages:
         alone = replace(self.HERE, interpreter=f"CPython {minor}.999")
         assert f"{minor}.999" in reason(tmp_path, now=self.HERE, subject=alone)
 
-    def test_a_python_that_is_not_here(self, tmp_path: Path) -> None:
+    def test_python_that_cannot_be_had_is_named(self, tmp_path: Path) -> None:
         assert "3.99.1" in reason(tmp_path, now=self.HERE)
 
-    def test_a_package_from_a_folder(self, tmp_path: Path) -> None:
+    def test_package_from_a_folder_cannot_be_restored(self, tmp_path: Path) -> None:
         was = replace(self.HERE, local_packages=(("mine", "d" * 64),))
         found = reason(tmp_path, now=self.HERE, subject=was)
         assert found == "packages: mine was installed from a folder or a file, which no index has"
 
-    def test_another_interpreter(self, tmp_path: Path) -> None:
+    def test_interpreter_other_than_cpython_cannot_be_installed(self, tmp_path: Path) -> None:
         was = replace(self.HERE, interpreter="PyPy 7.3")
         assert reason(tmp_path, now=self.HERE, subject=was) == "Python: the interpreter PyPy 7.3 cannot be installed"
 
@@ -132,15 +132,15 @@ class TestSource:
         assert (restored.place.harness / "engines" / "kokoro").is_dir()
         assert restored.place.python == HERE.python
 
-    def test_a_commit_that_was_rewritten(self, tmp_path: Path) -> None:
+    def test_rewritten_commit_is_reported_as_missing(self, tmp_path: Path) -> None:
         subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, capture_output=True)
         found = reason(tmp_path, now=self.NOW, revision="9" * 40)
         assert found.startswith("source: commit 999999999999 is not in the repository here")
 
-    def test_uncommitted_changes(self, tmp_path: Path) -> None:
+    def test_engine_accepted_with_uncommitted_changes_cannot_be_restored(self, tmp_path: Path) -> None:
         assert "uncommitted changes" in reason(tmp_path, now=self.NOW, revision="9" * 40, dirty=True)
 
-    def test_an_installed_package(self, tmp_path: Path) -> None:
+    def test_engine_of_an_installed_package_is_refused_with_its_version(self, tmp_path: Path) -> None:
         assert "kokoro-bench 0.1.0" in reason(tmp_path, now=self.NOW, harness_version="0.1.0")
 
 

@@ -202,18 +202,18 @@ class TestUnits:
             command.make_context("run", list(rest), parent=parent)
 
     @pytest.mark.parametrize("name", ["kokoro-bench.service", "kokoro-bench-once.service"])
-    def test_systemd(self, name: str) -> None:
+    def test_systemd_unit_starts_a_valid_command(self, name: str) -> None:
         unit = ConfigParser(strict=False, interpolation=None)
         unit.optionxform = str  # type: ignore[assignment, method-assign]
         unit.read(DOCS / "systemd" / name)
         assert unit["Service"]["NoNewPrivileges"] == "yes"
         self.understood(shlex.split(unit["Service"]["ExecStart"])[1:])
 
-    def test_launchd(self) -> None:
+    def test_launchd_job_starts_a_valid_command(self) -> None:
         tree = ET.parse(DOCS / "launchd" / "org.kokoro-bench.schedule.plist")  # noqa: S314 - our own file
         words = [word.text or "" for word in next(tree.iter("array"))]
         self.understood(words[words.index("schedule") :])
 
-    def test_the_container(self) -> None:
+    def test_container_starts_a_valid_command(self) -> None:
         line = next(line for line in (DOCS / "Containerfile").read_text().splitlines() if line.startswith("ENTRYPOINT"))
         self.understood(json.loads(line.removeprefix("ENTRYPOINT "))[1:])

@@ -26,7 +26,7 @@ def finish(bench: Any, run_id: str, code: int = 0) -> None:
     bench.daemon.step()
 
 
-def test_a_night(bench: Any, make_run: Run) -> None:
+def test_nightly_job_runs_once_and_its_outcome_is_stored(bench: Any, make_run: Run) -> None:
     bench.put(budget_s=60.0, options=(("model", "replica"),), expression="whole")
     bench.at(NIGHT - 10)
     assert bench.launcher.count == 0
@@ -236,7 +236,7 @@ class TestKilled:
         assert (fire.state, fire.outcome) == (FireState.ENDED, FireOutcome.FAILED)
         assert len(bench.told) == 1
 
-    def test_of_another_boot(self, bench: Any) -> None:
+    def test_process_of_another_boot_is_not_adopted(self, bench: Any) -> None:
         """After a power cut a process of the same number is another one."""
         bench.put()
         bench.at(NIGHT)

@@ -84,7 +84,7 @@ def test_the_site_is_served(serve: Any, path: str, body: str) -> None:
         "/" + "a" * 5_000 + ".html",
     ],
 )  # fmt: skip
-def test_nothing_else_is(serve: Any, site: Path, path: str) -> None:
+def test_path_outside_the_pages_of_the_site_is_404(serve: Any, site: Path, path: str) -> None:
     assert serve()(path)[0] == 404
     assert site_file(site, "/../secret.html") is None
 
@@ -267,7 +267,7 @@ def test_a_taken_port_is_told(serve: Any, site: Path, bench: Any) -> None:
         ("bench.example:80", Address(host="bench.example", port=80), False),
     ],
 )
-def test_addresses(text: str, address: Address, *, loopback: bool) -> None:
+def test_address_without_a_host_is_loopback(text: str, address: Address, *, loopback: bool) -> None:
     assert parse_address(text) == address
     assert address.loopback is loopback
 

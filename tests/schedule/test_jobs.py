@@ -37,7 +37,7 @@ def parse(**table: Any) -> Job:
     return parse_job("nightly", {"cron": "30 2 * * *", **table}, where="here", base=Path())
 
 
-def test_a_whole_declaration(tmp_path: Path) -> None:
+def test_declaration_with_every_key_is_read(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(WHOLE)
     config = load_config(start=tmp_path, environment={})
     found = declared(config)

@@ -54,7 +54,7 @@ class Nights:
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(1_000, marks=pytest.mark.exhaustive)])
-def test_many_nights(bench: Any, make_run: Run, count: int) -> None:
+def test_each_planted_step_is_sent_once_in_hundreds_of_nights(bench: Any, make_run: Run, count: int) -> None:
     """Both counts have the same shape: what happens in the 300th of a thousand nights happens in the 60th of 200."""
     tenth = count // 10
     bench.put(promote="clean")

@@ -199,7 +199,7 @@ class TestDamage:
 
 
 class TestWrongPlace:
-    def test_a_directory(self, tmp_path: Path) -> None:
+    def test_directory_as_database_is_refused_with_a_file_name(self, tmp_path: Path) -> None:
         assert refused(tmp_path) == (
             f"{tmp_path}: is a directory, and the results database is a file — give {tmp_path / 'results.sqlite'}"
         )
@@ -224,7 +224,7 @@ class TestWrongPlace:
             ("sqlite:///file:results.sqlite?mode=ro&uri=true", "a SQLite URL with options is not supported"),
         ],
     )
-    def test_a_bad_url(self, url: str, complaint: str) -> None:
+    def test_bad_url_is_refused_without_its_password(self, url: str, complaint: str) -> None:
         message = refused(url)
         assert complaint in message
         assert "secret" not in message

@@ -258,11 +258,11 @@ class TestBadFiles:
 
 
 class TestMissing:
-    def test_nothing_at_all(self, tmp_path: Path) -> None:
+    def test_missing_reason_without_any_baseline_says_so(self, tmp_path: Path) -> None:
         baselines = load_baselines(tmp_path / "baselines", MACHINE)
         assert baselines.missing_reason(SCENARIO, "rtf") == "no baseline yet"
 
-    def test_only_other_machines(self, tmp_path: Path) -> None:
+    def test_missing_reason_names_the_machine_that_has_a_baseline(self, tmp_path: Path) -> None:
         promote(tmp_path, [entry()])
         baselines = load_baselines(tmp_path, "laptop-9f9f9f")
         assert baselines.for_pair(SCENARIO, "rtf") == ()

@@ -27,7 +27,7 @@ def latency(repetition: Repetition) -> dict[str, Reading]:
     return {"latency": known(repetition.end_ns / 1e9) if valid else unknown("not valid")}
 
 
-def test_json_lines_1(golden: RunData) -> None:
+def test_json_lines_of_format_1_are_read(golden: RunData) -> None:
     assert (golden.run.id, golden.run.status, golden.run.machine.key) == (
         "20260102-030405",
         RunStatus.FAILED,
@@ -41,7 +41,7 @@ def test_json_lines_1(golden: RunData) -> None:
     assert golden.verdicts[0].change.point == 0.11
 
 
-def test_database_of_schema_0001(tmp_path: Path, golden: RunData) -> None:
+def test_database_of_schema_0001_is_migrated_and_read(tmp_path: Path, golden: RunData) -> None:
     file = tmp_path / "results.sqlite"
     file.write_bytes(gzip.decompress((DATA / "schema-0001.sqlite.gz").read_bytes()))
     with open_store(file) as store:
@@ -63,7 +63,7 @@ def test_what_other_tools_read_stays_the_same_bytes(golden: RunData) -> None:
     assert export(golden, "pytest-benchmark") == (DATA / "run-1.pytest-benchmark.json").read_bytes()
 
 
-def test_baselines_1() -> None:
+def test_baselines_of_format_1_are_read() -> None:
     golden = load_baselines(DATA / "baselines-1", "two-core-x86-1a2b3c")
     scenario = "replica.cpu.t2/whole/short/af_heart"
     assert [(point.run.date, point.median) for point in golden.for_pair(scenario, "rtf")] == [

@@ -96,7 +96,7 @@ tables = st.dictionaries(texts, texts, max_size=3).map(lambda found: tuple(sorte
 
 
 @given(texts, texts, tables, st.lists(texts, min_size=1, max_size=3, unique=True), st.booleans())
-def test_any_text_survives(reason: str, name: str, options: object, scenarios: list[str], dirty: bool) -> None:  # noqa: FBT001
+def test_any_text_round_trips(reason: str, name: str, options: object, scenarios: list[str], dirty: bool) -> None:  # noqa: FBT001
     arm = replace(
         ARM, reason=reason, arm_id=name, dirty=dirty, scenarios=tuple(sorted(scenarios)), not_rebuildable=(reason,),
         subject=replace(SUBJECT, session_options=options, provider_options=options),

@@ -45,7 +45,7 @@ def test_the_options_are_those_of_the_worker(name: str, value: str, threads: int
         assert ours["options"].get_session_config_entry(key) == measured.get_session_config_entry(key)
 
 
-def test_it_speaks(small_replica: ModelFiles) -> None:
+def test_pasted_snippet_synthesises_speech(small_replica: ModelFiles) -> None:
     options = (("arena_shrink", "on"), ("spinning", "off"))
     text = snippet(
         Arm(engine="kokoro", threads=1, session_options=options),

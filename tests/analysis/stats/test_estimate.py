@@ -171,7 +171,7 @@ def test_a_change_of_unit_changes_nothing_else(table: list[list[float]], unit: f
     assert one.low <= one.point <= one.high
 
 
-def test_grouped_helpers() -> None:
+def test_zero_in_grouped_values_leaves_no_logs() -> None:
     assert flat(((1.0, 2.0), (), (3.0,))) == (1.0, 2.0, 3.0)
     assert logs(((1.0, 0.0),)) is None
     assert logs(((1.0,),)) == ((0.0,),)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from harness.analysis.stats.fdr import cut, harmonic
 
 
-def test_harmonic_numbers() -> None:
+def test_harmonic_is_the_sum_of_the_first_reciprocals() -> None:
     assert harmonic(1) == 1
     assert harmonic(4) == pytest.approx(25 / 12)
     assert harmonic(60) == pytest.approx(4.679870, abs=1e-6)

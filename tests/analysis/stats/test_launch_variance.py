@@ -22,7 +22,7 @@ class TestPrior:
         assert launch_prior(0.0, []) is None
         assert launch_prior(0.0, [EarlierLaunches(spread=0.1, launches=1, values=5)]) is None
 
-    def test_presumed_alone(self) -> None:
+    def test_prior_without_accepted_runs_is_the_presumed_one(self) -> None:
         prior = launch_prior(0.03, [])
         assert prior == PRIOR
         assert prior.freedom == 2
@@ -46,7 +46,7 @@ class TestPrior:
         assert prior.variance(np.array([0.0001])) == pytest.approx((2 * 0.0009 + 3 * learned) / 5)
         assert prior.variance(np.array([1.0])) == pytest.approx(2 * 0.0009 / 5)
 
-    def test_accepted_runs_alone(self) -> None:
+    def test_prior_without_a_presumption_is_that_of_accepted_runs(self) -> None:
         prior = launch_prior(0.0, [EarlierLaunches(spread=0.02, launches=3, values=1)])
         assert prior is not None
         assert (prior.freedom, prior.source) == (2, "what accepted runs showed")

@@ -80,7 +80,7 @@ def test_a_partial_clone_lacks_the_files(repository: Path, tmp_path: Path, refus
 
 
 @pytest.mark.parametrize("name", ["HEAD~1", "HEAD~1:harness/measure/worker.py", "HEAD~1^{tree}"])
-def test_a_damaged_object(repository: Path, refused: Refused, name: str) -> None:
+def test_damaged_object_advises_a_new_clone(repository: Path, refused: Refused, name: str) -> None:
     digest = as_user(repository, "rev-parse", name)
     file = repository / ".git" / "objects" / digest[:2] / digest[2:]
     file.chmod(0o644)

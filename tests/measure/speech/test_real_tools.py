@@ -69,7 +69,7 @@ def test_normal_forms_bring_pairs_together(real: JudgeRuntime, tmp_path: Path) -
     assert all(errors(real, tmp_path, APART))
 
 
-def test_known_answers(real: JudgeRuntime, tmp_path: Path) -> None:
+def test_real_tools_give_known_loudness_and_quality_of_test_sounds(real: JudgeRuntime, tmp_path: Path) -> None:
     time_s = np.arange(3 * RATE) / RATE
     sounds = {
         "tone": np.sin(2 * np.pi * 997 * time_s),

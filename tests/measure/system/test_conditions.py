@@ -21,7 +21,7 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def test_load_averages(tmp_path: Path) -> None:
+def test_load_averages_are_those_of_proc_loadavg(tmp_path: Path) -> None:
     root = tree(tmp_path, {"proc/loadavg": "0.65 0.44 1.22 1/94 6234\n"})
     assert linux.load(root) == {"load_1min": known(0.65), "load_5min": known(0.44), "load_15min": known(1.22)}
 
@@ -90,7 +90,7 @@ def test_a_board_without_hwmon_has_a_thermal_zone(tmp_path: Path) -> None:
     assert linux.temperature(tree(tmp_path, zones)) == {"temperature_c": known(48.3)}
 
 
-def test_memory_and_swap(tmp_path: Path) -> None:
+def test_available_memory_and_used_swap_are_in_bytes(tmp_path: Path) -> None:
     meminfo = "MemTotal: 100 kB\nMemAvailable: 60 kB\nSwapTotal: 50 kB\nSwapFree: 20 kB\nHugePages_Total: 0\n"
     found = linux.memory(tree(tmp_path, {"proc/meminfo": meminfo}))
     assert found == {"memory_available_bytes": known(60 * 1024), "swap_used_bytes": known(30 * 1024)}
@@ -140,7 +140,7 @@ DMI = "sys/class/dmi/id"
         ({"proc/version": "Linux version 5.15.90.1-microsoft-standard-WSL2\n"}, "Windows Subsystem for Linux"),
     ],
 )
-def test_the_hypervisor(tmp_path: Path, files: dict[str, str], hypervisor: str) -> None:
+def test_hypervisor_is_named_by_the_traces_it_leaves(tmp_path: Path, files: dict[str, str], hypervisor: str) -> None:
     assert linux.host(tree(tmp_path, files), {})["hypervisor"] == hypervisor
 
 
@@ -154,7 +154,9 @@ def test_the_hypervisor(tmp_path: Path, files: dict[str, str], hypervisor: str) 
         ({".dockerenv": ""}, {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "kubernetes"),
     ],
 )
-def test_the_container(tmp_path: Path, files: dict[str, str], environment: dict[str, str], container: str) -> None:
+def test_container_is_named_by_the_traces_it_leaves(
+    tmp_path: Path, files: dict[str, str], environment: dict[str, str], container: str
+) -> None:
     assert linux.host(tree(tmp_path, files), environment)["container"] == container
 
 

@@ -40,7 +40,7 @@ def test_clipping_counts_full_scale_of_16_bits() -> None:
 
 
 @pytest.mark.parametrize("chunks", [[], [np.empty(0, dtype=np.float32)]])
-def test_no_audio(chunks: list[np.ndarray]) -> None:
+def test_without_audio_levels_are_unknown_with_a_reason(chunks: list[np.ndarray]) -> None:
     features = extract(chunks, RATE)
     assert (features.frames, features.finite) == (0, True)
     assert features.peak is features.rms_dbfs is features.clipped_share is features.onset_frame is None

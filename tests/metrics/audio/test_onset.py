@@ -39,7 +39,7 @@ def test_a_tone_begins_where_it_first_exceeds_the_level() -> None:
 
 
 @pytest.mark.parametrize("audio", [silence(0), silence(0.005), silence(2.0), level(2.0, 0.0099)])
-def test_nothing_audible(audio: np.ndarray) -> None:
+def test_sound_below_the_threshold_has_no_onset(audio: np.ndarray) -> None:
     assert onset_frame(audio, RATE) is None
 
 

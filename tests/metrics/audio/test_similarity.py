@@ -112,7 +112,7 @@ def test_distance_grows_with_noise() -> None:
 
 
 @pytest.mark.parametrize(("x", "y"), [(noise(1), noise(2)), (vowels(), vowels(1.25)), (vowels(), noise(2))])
-def test_symmetric(x: np.ndarray, y: np.ndarray) -> None:
+def test_distances_are_the_same_in_either_order(x: np.ndarray, y: np.ndarray) -> None:
     assert lsd(x, y) == lsd(y, x)
     assert mcd(x, y) == mcd(y, x)
 

@@ -36,7 +36,7 @@ def _face(path: Path) -> tuple[dict[str, object], dict[str, object]]:
     return inputs, {entry.name: (entry.type, entry.shape) for entry in session.get_outputs()}
 
 
-def test_newer_face(small: Small) -> None:
+def test_newer_face_has_input_ids_and_durations(small: Small) -> None:
     inputs, outputs = _face(small())
     assert inputs == {
         "input_ids": ("tensor(int64)", [1, "N"]),
@@ -123,7 +123,7 @@ def test_plain_regulation_has_neither_loop_nor_sequences(small: Small) -> None:
     assert operators["CumSum"] == 2
 
 
-def test_small_is_small(small: Small) -> None:
+def test_small_model_is_below_3_megabytes(small: Small) -> None:
     assert small().stat().st_size < 3_000_000
 
 
@@ -144,7 +144,7 @@ def test_regulations_share_all_weights(small: Small) -> None:
 PLAIN = {"regulation": "plain"}
 
 
-def test_voices(tmp_path: Path, voices: Path) -> None:
+def test_voices_differ_and_are_rebuilt_byte_for_byte(tmp_path: Path, voices: Path) -> None:
     archive = np.load(voices)
     assert {"af_heart", "af_bella", "am_michael", "bf_emma"} <= set(archive.files)
     for name in archive.files:

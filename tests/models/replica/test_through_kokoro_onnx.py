@@ -21,7 +21,7 @@ def kokoro(small: Small, voices: Path) -> Kokoro:
     return Kokoro(str(small()), str(voices))
 
 
-def test_create(kokoro: Kokoro) -> None:
+def test_create_gives_finite_audio_that_trimming_hardly_shortens(kokoro: Kokoro) -> None:
     audio, rate = kokoro.create(TEXT, voice="af_heart", trim=False)
     trimmed, _ = kokoro.create(TEXT, voice="af_heart")
     assert rate == SAMPLE_RATE

@@ -164,7 +164,7 @@ def test_characters_that_nobody_can_speak_are_left_out(serve: Serve) -> None:
     assert tones.spoken[-1] == "one two three."
 
 
-def test_lists_and_health(serve: Serve) -> None:
+def test_health_models_voices_and_providers_of_a_ready_server(serve: Serve) -> None:
     with serve() as served, httpx.Client(base_url=served.url) as client:
         assert client.get("/health").json() == {"status": "ready", "detail": ""}
         assert [each["id"] for each in client.get("/v1/models").json()["data"]] == ["kokoro", "tts-1", "tts-1-hd"]

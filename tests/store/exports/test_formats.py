@@ -66,7 +66,7 @@ class TestCsv:
         assert [(row["rtf"], row["ttfa"]) for row in rows[:3]] == [("0.8", ""), ("0.404", ""), ("", "0.1")]
 
     @pytest.mark.parametrize("text", HOSTILE)
-    def test_any_text_survives(self, small_run: RunData, make_repetition: Any, text: str) -> None:
+    def test_any_text_round_trips_through_csv(self, small_run: RunData, make_repetition: Any, text: str) -> None:
         repetition = make_repetition(scenario_id=text, disturbance=Disturbance(marks=("steal", "load")))
         [row] = rows_of(replace(small_run, repetitions=(repetition,)))
         assert (row["scenario"], row["disturbed"]) == (text, "steal;load")
