@@ -249,7 +249,7 @@ def moment(seconds: float) -> str:
 
 
 def day(seconds: float) -> str:
-    """A date that sorts."""
+    """The UTC date of a time (s since the epoch), as YYYY-MM-DD."""
     return f"{datetime.fromtimestamp(seconds, tz=UTC):%Y-%m-%d}"
 
 
@@ -310,7 +310,7 @@ def arm_parts(scenario: Scenario) -> tuple[str, ...]:
 
 
 def traffic_words(traffic: Traffic) -> str:
-    """A load, for people."""
+    """A load in words: "4 users", "from 1 to 20 requests a second"."""
     if traffic.arrivals is Arrivals.CLOSED:
         manner = " who listen to the end" if traffic.listen else ""
         return count(round(traffic.level), "user") + manner
