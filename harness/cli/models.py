@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import FiniteRange, UserPath, configured
+from harness.cli.options import DAY_S, OLDER_THAN, USUAL_DAYS, UserPath, configured
 from harness.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -220,20 +220,9 @@ def as_lines(found: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-DAY_S = 86_400
-USUAL_DAYS = 30.0
-
-
 @models.command()
 @configured("baselines")
-@click.option(
-    "--older-than",
-    type=FiniteRange(min=0),
-    default=USUAL_DAYS,
-    show_default=True,
-    metavar="DAYS",
-    help="days without use",
-)
+@OLDER_THAN
 @click.option("--all", "everything", is_flag=True, help="take what nobody needs, whatever its age")
 @click.option("--yes", is_flag=True, help="remove it; without this option nothing is removed")
 def prune(config: "Config", older_than: float, everything: bool, yes: bool) -> None:  # noqa: FBT001 - click's own

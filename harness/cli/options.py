@@ -71,6 +71,19 @@ class FiniteRange(click.FloatRange):
         return found
 
 
+DAY_S = 86_400
+USUAL_DAYS = 30.0
+OLDER_THAN = click.option(
+    "--older-than",
+    type=FiniteRange(min=0),
+    default=USUAL_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="days without use",
+)
+"""Of the commands that remove what was not used for some time."""
+
+
 class UserPath(click.Path):
     """A path in which `~` is the user's home."""
 

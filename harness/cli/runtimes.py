@@ -2,10 +2,8 @@
 
 import click
 
-from harness.cli.options import FiniteRange, configured
+from harness.cli.options import DAY_S, OLDER_THAN, configured
 from harness.plan.config import Config
-
-DAY_S = 86_400
 
 
 @click.group()
@@ -57,14 +55,7 @@ def build(config: Config, name: str, upgrade: bool) -> None:  # noqa: FBT001 - c
 
 
 @runtimes.command()
-@click.option(
-    "--older-than",
-    type=FiniteRange(min=0),
-    default=30.0,
-    show_default=True,
-    metavar="DAYS",
-    help="days without use",
-)
+@OLDER_THAN
 @click.option("--all", "everything", is_flag=True, help="delete all, whatever their age")
 def prune(older_than: float, everything: bool) -> None:  # noqa: FBT001 - click's own
     """Remove environments that were not used for some time."""

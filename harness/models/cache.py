@@ -97,7 +97,7 @@ class Cache:
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of `key`; None where the model is absent, or recorded in a way that we cannot read."""
-        manifest = read_record(self.models / f"{key}.json", Manifest)
+        manifest = read_record(self.manifest_file(key), Manifest)
         return manifest if manifest is not None and manifest.format == FORMAT else None
 
     def manifests(self) -> tuple[Manifest, ...]:
@@ -152,7 +152,7 @@ class Cache:
                 return files
             self.sweep(holding=plan.key)
             self.require(plan.needed, what=plan.variant.name)
-            (self.models / f"{plan.key}.json").unlink(missing_ok=True)
+            self.manifest_file(plan.key).unlink(missing_ok=True)
             with self.working_folder(plan.key) as work:
                 return self._admit(plan, work, facts=build(work))
 
@@ -188,7 +188,7 @@ class Cache:
         )
         written = work / "manifest.json"
         written.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-        move_durably(written, self.models / f"{plan.key}.json")
+        move_durably(written, self.manifest_file(plan.key))
         return self.files(manifest)
 
     def _sound(self, key: str) -> ModelFiles | None:
@@ -245,12 +245,12 @@ class Cache:
     def _unfinished(self) -> set[str]:
         keys = {path.name.removeprefix(_WORK) for path in self.models.glob(f"{_WORK}*")}
         named = {path.name.removesuffix(end) for end in _ENDS for path in self.models.glob(f"[!.]*{end}")}
-        return keys | {key for key in named if not (self.models / f"{key}.json").exists()}
+        return keys | {key for key in named if not self.manifest_file(key).exists()}
 
     def _clear(self, key: str) -> None:
         """Remove all of `key` but a finished model; the caller holds its lock."""
         shutil.rmtree(self.models / f"{_WORK}{key}", ignore_errors=True)
-        if not (self.models / f"{key}.json").exists():  # it may have been finished since we looked
+        if not self.manifest_file(key).exists():  # it may have been finished since we looked
             for end in _ENDS:
                 (self.models / f"{key}{end}").unlink(missing_ok=True)
 

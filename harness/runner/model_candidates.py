@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analysis.advice.serve_command import splits_texts
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm
 from harness.engines.declarations import declaration_of
 from harness.engines.pooled.options import LEAST_SPLIT, SPLIT
-from harness.engines.registry import own_options
 from harness.plan.arm_spec import parse_arm_spec, with_model
 from harness.plan.config import Config
 
@@ -70,12 +70,10 @@ class Models:
             return ()
         name = self._scripted_original() if self._is_scripted else self._original.given
         is_base = name == (base.model.name if self._is_scripted else self._given.given)
-        own = own_options(base.engine)
-        split = tuple((option, value) for option, value in base.session_options if option in SPLIT and option in own)
-        least = tuple((option, value) for option, value in LEAST_SPLIT if option in own)
-        splits = dict.fromkeys((least,) if is_base and least else () if is_base else (split, least))
+        split = () if is_base else (tuple(each for each in base.session_options if each[0] in SPLIT),)
+        least = (LEAST_SPLIT,) if splits_texts(base.engine) else ()
         plain = replace(base if is_base else with_model(base, name), threads=0, provider_options=())
-        arms = [replace(plain, session_options=options) for options in splits]
+        arms = [replace(plain, session_options=options) for options in dict.fromkeys((*split, *least))]
         return tuple(arm for arm in arms if arm.id != base.id)
 
     @property

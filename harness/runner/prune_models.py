@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engines.pooled.windows.halves import DIGITS
 from harness.engines.pooled.windows.halves import FOLDER as HALVES
 from harness.engines.sherpa.files import FOLDER as SHERPA
 from harness.models.cache import Cache, Manifest
@@ -14,8 +15,6 @@ from harness.models.licences import notice_file
 from harness.models.obtain import PARTS
 
 USED = "used lately"
-DIGITS = 32
-"""Hexadecimal digits of a model's SHA-256 in the name of the folder of its halves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

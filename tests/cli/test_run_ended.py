@@ -97,19 +97,24 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
-def test_a_disk_that_fills_during_a_run_ends_it_with_3_and_keeps_what_was_measured(
-    tmp_path: Path, user_environment: dict[str, str], here: Command
-) -> None:
-    what = "run --engine scripted --model scripted -k chars-12 --launches 1 --blocks 8"
+def full_disk_ends_a_run(script: str, place: Path, environment: dict[str, str], *, blocks: int) -> None:
+    """Run `script`, after which the disk is full, and check the code and the line of the command."""
+    what = f"run --engine scripted --model scripted -k chars-12 --launches 1 --blocks {blocks}"
     found = subprocess.run(
-        [sys.executable, "-c", DISK_FULL_AFTER_THREE_BLOCKS, *what.split()],
-        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
+        [sys.executable, "-c", script, *what.split()],
+        cwd=place, env=environment, capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert found.returncode == ExitCode.MEASUREMENT
     (line,) = found.stderr.splitlines()
     assert "results.sqlite: the disk refused a read or a write; what was stored before is safe" in line
     assert " — check the space left" in line
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
+def test_a_disk_that_fills_during_a_run_ends_it_with_3_and_keeps_what_was_measured(
+    tmp_path: Path, user_environment: dict[str, str], here: Command
+) -> None:
+    full_disk_ends_a_run(DISK_FULL_AFTER_THREE_BLOCKS, tmp_path, user_environment, blocks=8)
     (stored,) = json.loads(here("runs", "list", "--json").stdout)
     assert (stored["status"], stored["blocks"]) == ("interrupted", 3)
 
@@ -133,15 +138,7 @@ main(sys.argv[1:])
 
 @pytest.mark.skipif(os.name != "posix", reason="limits are POSIX's")
 def test_a_disk_that_is_full_when_a_run_begins_ends_it_with_3(tmp_path: Path, user_environment: dict[str, str]) -> None:
-    what = "run --engine scripted --model scripted -k chars-12 --launches 1 --blocks 1"
-    found = subprocess.run(
-        [sys.executable, "-c", DISK_FULL_AT_THE_START, *what.split()],
-        cwd=tmp_path, env=user_environment, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
-    assert found.returncode == ExitCode.MEASUREMENT
-    (line,) = found.stderr.splitlines()
-    assert "results.sqlite: the disk refused a read or a write; what was stored before is safe" in line
-    assert " — check the space left" in line
+    full_disk_ends_a_run(DISK_FULL_AT_THE_START, tmp_path, user_environment, blocks=1)
 
 
 @pytest.mark.parametrize(

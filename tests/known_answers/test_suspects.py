@@ -84,6 +84,9 @@ def test_the_page_draws_operators_and_nodes_and_has_them_in_tables(slower: tuple
     (page,) = (folder / "reports" / "site" / "runs").glob("*.html")
     html = page.read_text(encoding="utf-8")
     section = html[html.index('id="profiles"') :]
+    ((repetitions, launches),) = re.findall(r"medians of (\d+) profiled repetitions a side in (\d+) launches", section)
+    assert int(repetitions) == 4 * int(launches)
+    assert 3 < int(launches) <= 8, "as many as there is time for, and the traces of three"
     blocks = re.findall(r'<svg class="part (\w+)"[^>]*><title>([^:<]+): ', section)
     assert ("worse", CHANGED) in blocks
     assert ("worse", f"{LAST_NODE} 1×64×8") in blocks

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from harness.engines.pooled.windows.session import Statistics
 
 FOLDER = "windows"
+DIGITS = 32
+"""Hexadecimal digits of a model's SHA-256 in the name of the folder of its halves."""
 SIZES = "sizes.json"
 """The file beside the halves with the size (bytes) of each, written last."""
 CUT_TIMEOUT_S = 300.0
@@ -43,7 +45,7 @@ def halves_of(model: Path, digest: str) -> tuple[Path, Path]:
     """The halves of a model with this SHA-256, cut in a process of its own if they are not there yet. EngineRefusal."""
     from filelock import FileLock
 
-    folder = default_root() / FOLDER / f"{digest[:32]}-{VERSION}"
+    folder = default_root() / FOLDER / f"{digest[:DIGITS]}-{VERSION}"
     features, sound = halves = folder / "features.onnx", folder / "sound.onnx"
     # A lock needs a folder that can be written, and a cache may be read-only.
     if _are_whole(halves):
