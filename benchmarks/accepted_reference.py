@@ -22,18 +22,12 @@ from typing import Any
 
 from scipy.stats import binomtest
 
-from benchmarks.plants import IMPORT, INFER, change_package, commit_all, write_package
+from benchmarks.plants import IMPORT, INFER, WAITED, change_package, commit_all, write_package
 from harness.core.errors import ExitCode
 from harness.core.records.verdict import REPLAYED
 
 NUMPY = "2.4.5", "2.4.6"
 """Of the accepted arm, and of the arm with another patch version."""
-WAITED = (
-    r"        _began = time.thread_time()\n\1"
-    r"        _until = time.thread_time() + {share} * (time.thread_time() - _began)\n"
-    r"        while time.thread_time() < _until:\n            pass\n"
-)
-"""The calling thread works on inferences from begin to end, so its CPU time is theirs; it stops in a halted slice."""
 HELD = "\n\n_HELD = np.ones({held}, np.uint8)\n\n\nclass Kokoro:"
 PLACES = "here", "elsewhere"
 KINDS = "nothing", "numpy", "delay 3 %", "delay 5 %", "memory 10 %"

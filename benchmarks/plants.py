@@ -200,6 +200,12 @@ IMPORT = "__init__.py", r"\n\nclass Kokoro:"
 SLOW_PHONEMES = r"\1\n            sum(range({work}))\n\2"
 SLOW_END = r"\1        sum(range({work}))\n"
 TWICE = r"\1\1"
+WAITED = (
+    r"        _began = time.thread_time()\n\1"
+    r"        _until = time.thread_time() + {share} * (time.thread_time() - _began)\n"
+    r"        while time.thread_time() < _until:\n            pass\n"
+)
+"""The calling thread works on inferences from begin to end, so its CPU time is theirs; it stops in a halted slice."""
 KEPT = "        globals().{keep}(np.ones({megabytes}_000_000, np.uint8))\n"
 
 
