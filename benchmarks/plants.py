@@ -249,7 +249,7 @@ def every_plant() -> Iterator[Plant]:
     ):  # fmt: skip
         cause = f"^({option.partition('=')[0]}|threads|inter_threads)\\b"
         yield Plant(kind="option", name=option, sides=named(option, reference), cause=cause)
-    yield _without_arena()
+    yield _spinning()
     for level in ("disable", "basic"):
         # The small model in floats runs as fast without the optimisations. With 8-bit weights they join nodes.
         sides = named(f"graph_optimization={level}", "graph_optimization=all", "--model", f"{MODEL}-u8")
@@ -263,10 +263,10 @@ def every_plant() -> Iterator[Plant]:
     yield Plant(kind="same", name="threads=1", sides=named("threads=1", "threads=1"), cause="")
 
 
-def _without_arena() -> Plant:
-    """The arena costs memory, and on small tensors no time."""
-    sides = named("arena=off", "arena=on", "--launches", "6", "--blocks", "6")
-    return Plant(kind="option", name="arena=off", sides=sides, cause=r"^arena\b", metric="rss_peak")
+def _spinning() -> Plant:
+    """Threads that wait for each other by spinning cost CPU time on each core."""
+    sides = named("spinning=on,threads=2", "spinning=off,threads=2")
+    return Plant(kind="option", name="spinning=on", sides=sides, cause=r"^spinning\b", metric="cpu_per_audio")
 
 
 def _of_memory(kind: str, name: str, sides: Sides, part: str) -> Plant:

@@ -93,7 +93,10 @@ def _unusable(profiles: Profiles) -> str:
 
 
 def _moved(parts: Mapping[str, PartPairs], *, rose: bool) -> Movements:
-    return movements(parts, rose=rose, least=LEAST, launch_sd=LAUNCH_SD, rate=FAMILY_ALPHA / 2)
+    # What an arm never executes takes exactly no time there.
+    one_sided = [name for name, each in parts.items() if not any(flat(each.candidate)) or not any(flat(each.reference))]
+    rate = FAMILY_ALPHA / 2
+    return movements(parts, rose=rose, least=LEAST, launch_sd=LAUNCH_SD, rate=rate, one_sided=one_sided)
 
 
 def _families(matched: Matched) -> set[str]:

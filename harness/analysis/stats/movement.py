@@ -19,7 +19,7 @@ from harness.analysis.stats.paired import FEWEST_PAIRS, deferred_estimates
 from harness.core.records.verdict import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from harness.analysis.stats.grouped import Grouped
 
@@ -80,13 +80,15 @@ def movements(
     launch_sd: float = 0.0,
     pair_sd: float = 0.0,
     rate: float = FAMILY_ALPHA,
+    one_sided: Collection[str] = (),
 ) -> Movements:
     """The parts that moved in the metric's direction: up if `rose`, else down.
 
     A part is named if its whole interval lies on that side and it moved the sum by the ratio `least` or more. No part
     is named if the sum itself moved the other way. `launch_inflation` and `launch_sd` (relative to a part's size) are
     the priors on launches (`comparison.Policy`), `pair_sd` (relative to the sum) that on values of which a launch has
-    one (`comparison.Duel`). `rate` is the family's false-discovery rate.
+    one (`comparison.Duel`). `rate` is the family's false-discovery rate. That a part in `one_sided` moved is no
+    hypothesis, since only one side has it: it is not of the family, and its interval has a level of its own.
     """
     parts = {name: pairs for name, pairs in parts.items() if pairs.size}
     if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
@@ -113,8 +115,9 @@ def movements(
     ]
     moved = of_total.point if of_total else None
     known = {name: deferred for name, deferred in zip(family, own, strict=True) if deferred is not None}
-    level = 1 - cut([deferred.p_difference() for deferred in known.values()], fdr=rate).alpha
-    every = {name: deferred.estimate(level) for name, deferred in known.items()}
+    of_both = [deferred.p_difference() for name, deferred in known.items() if name not in one_sided]
+    level = 1 - cut(of_both, fdr=rate).alpha
+    every = {name: each.estimate(1 - rate if name in one_sided else level) for name, each in known.items()}
     if moved is None or (moved > 0) != rose:
         return Movements(total=moved, every=every)
     named = [
