@@ -42,6 +42,7 @@ LONGEST_FIRST = (
     "known_answers/test_private_folder.py",
     "schedule/test_killed_anywhere.py",
     "known_answers/test_suspects.py",
+    "known_answers/test_allocations.py",
     "runner/test_run.py",
     "models/replica/test_through_kokoro_onnx.py",
     "runner/test_replay.py",

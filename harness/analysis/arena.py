@@ -26,15 +26,21 @@ def arena_suspects(
         return []
     held = [[profile.arena for profile in side] for side in (profiles.candidate, profiles.reference)]
     ours, theirs = ([float(each) for each in side if each is not None] for side in held)
-    before, after = (_peak(scenario, data) for scenario in (reference, candidate))
-    if len(ours) != len(theirs) or len(ours) < len(held[0]) or before is None or after is None or before == after:
+    whole = peak_growth(candidate, reference, data)
+    if len(ours) != len(theirs) or len(ours) < len(held[0]) or not whole:
         return []
     pairs = PartPairs(candidate=tuple((each,) for each in ours), reference=tuple((each,) for each in theirs))
     found = movements({ARENA: pairs}, rose=verdict.change.point > 0, least=LEAST)
     return [
-        Suspect(SuspectKind.MEMORY, part_sentence(each, what="memory in", scale=MB, unit="MB", whole=after - before))
+        Suspect(SuspectKind.MEMORY, part_sentence(each, what="memory in", scale=MB, unit="MB", whole=whole))
         for each in found.named
     ]
+
+
+def peak_growth(candidate: Scenario, reference: Scenario, data: RunData) -> float | None:
+    """Bytes by which the median peak of the candidate is larger; None if a peak is unknown."""
+    after, before = (_peak(scenario, data) for scenario in (candidate, reference))
+    return None if before is None or after is None else after - before
 
 
 def _peak(scenario: Scenario, data: RunData) -> float | None:

@@ -47,6 +47,7 @@ ORDER: Final = (
     ),
     (SuspectKind.OPERATOR, SuspectKind.NODE),
     (SuspectKind.STAGE, SuspectKind.PHASE, SuspectKind.MEMORY),
+    (SuspectKind.ALLOCATION,),
     (SuspectKind.MODEL,),
     (SuspectKind.MACHINE,),
     (SuspectKind.NOTHING,),

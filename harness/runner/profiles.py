@@ -8,14 +8,26 @@ from pathlib import Path
 
 from harness.analysis.operators import profiled_alone, profiled_pair
 from harness.core.clock import Clock
+from harness.core.records.allocations import AllocationPair
 from harness.core.records.profile import FEWEST_REPETITIONS, Profile, Profiled, Profiles, ProfileSheet, Trace
 from harness.core.records.run import RunData
 from harness.core.records.scenario import Arm, Mode, Scenario, Utterance
+from harness.measure.conductor.memray_launches import track_pair
 from harness.measure.conductor.ort_profile import LONGEST_S, TimeLimit, profile_arm, profile_pair
 from harness.measure.conductor.requests import order_language
 from harness.measure.conductor.worker_factory import WorkerFactory
 from harness.plan.matrix import Plan
-from harness.runner.duel_causes import RESERVED, Pair, arm_profile_s, fitting, profile_s, reserved_s, why_not_profiled
+from harness.runner.duel_causes import (
+    RESERVED,
+    Pair,
+    arm_profile_s,
+    fitting,
+    profile_s,
+    reserved_s,
+    track_s,
+    why_not_profiled,
+    why_not_tracked,
+)
 from harness.runner.resources import Reporter
 from harness.store.traces import trace_name, write_sheet, write_trace
 
@@ -51,20 +63,22 @@ class ProfileTask:
         self._found: list[Profiled] = []
         self._traces: list[Trace] = []
         self._trouble = ""
+        self._began_ns = clock.now_ns()
 
-    def pairs(self, pairs: Sequence[Pair]) -> Mapping[str, Profiles]:
+    def pairs(self, pairs: Sequence[Pair], *, then: Sequence[Pair] = ()) -> Mapping[str, Profiles]:
         """Operator times of pairs of scenarios, measured in new workers in turns; id of a candidate → its profiles.
 
         They take what the blocks left of the budget, the shortest text first. A text that does not fit is refused.
+        What else fits is left to track the allocations of the pairs of `then`.
         """
         costs = {candidate.id: profile_s((candidate, reference), self._data) for candidate, reference in pairs}
         waiting = sorted(pairs, key=lambda pair: costs[pair[0].id])
-        began_ns, left_s = self._clock.now_ns(), self._left_s()
+        later = [track_s(each, self._data) for each in then if not why_not_tracked(each)]
         found: dict[str, Profiles] = {}
         while waiting:
             candidate, reference = waiting.pop(0)
-            rest_s = left_s - (self._clock.now_ns() - began_ns) / 1e9
-            later_s = fitting([costs[each.id] for each, _ in waiting], rest_s - costs[candidate.id])
+            rest_s = self._rest_s()
+            later_s = fitting([*later, *(costs[each.id] for each, _ in waiting)], rest_s - costs[candidate.id])
             found[candidate.id] = self._pair(
                 candidate, reference, left_s=rest_s - later_s, needed_s=costs[candidate.id], later=len(waiting)
             )
@@ -99,6 +113,36 @@ class ProfileTask:
         if not found.reason or self._traces:  # the suspects say why there is none
             self._add(found)
         return profiles
+
+    def allocations(self, pairs: Sequence[Pair]) -> Mapping[str, AllocationPair]:
+        """What pairs of scenarios allocate, in new workers under memray; id of a candidate → both sides.
+
+        They take what is left of the budget, the shortest text first. A text that does not fit is refused.
+        """
+        costs = {pair: track_s(pair, self._data) for pair in pairs}
+        return {pair[0].id: self._tracked(pair, costs[pair]) for pair in sorted(pairs, key=costs.__getitem__)}
+
+    def _tracked(self, pair: Pair, needed_s: float) -> AllocationPair:
+        candidate, reference = pair
+        refused, left_s = why_not_tracked(pair), self._rest_s()
+        if not refused and needed_s > left_s:
+            budget_s = max(self._data.run.budget_s + needed_s - left_s, needed_s / RESERVED)
+            refused = _no_time(left_s=left_s, needed_s=needed_s, budget_s=budget_s)
+        if refused:
+            return AllocationPair(reason=refused)
+        self._report(f"memory grew: tracking the allocations of both sides, about {needed_s:.0f} s")
+        return track_pair(
+            (candidate.arm, reference.arm),
+            worker_factory=self._worker_factory,
+            voice=candidate.voice,
+            seed=self._seed,
+            utterance=self._text(candidate),
+            script=dict(self._plan.script),
+        )
+
+    def _rest_s(self) -> float:
+        """What blocks, and all launches after them, left of the budget."""
+        return self._left_s() - (self._clock.now_ns() - self._began_ns) / 1e9
 
     def _left_s(self) -> float:
         """What the blocks left of the budget."""

@@ -115,7 +115,7 @@ class SideTasks:
         )
         began_ns = self._clock.now_ns()
         if not self._stop():
-            conclusions = explain(conclusions, data, task.pairs)
+            conclusions = explain(conclusions, data, task)
         if self._profiled:
             # Judging the speech is no part of the budget.
             spent_ns = self._ended_ns - self._began_ns + self._clock.now_ns() - began_ns
@@ -161,9 +161,9 @@ def _write(audio: Path, run_id: str, sheet: SpeechSheet) -> str:
     return ""
 
 
-def unexplained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:
+def unexplained(conclusions: Conclusions, data: RunData, profiler: Profiler) -> Conclusions:
     """The conclusions unchanged, for runs that profile nothing."""
-    del data, profile
+    del data, profiler
     return conclusions
 
 

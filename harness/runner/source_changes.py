@@ -29,8 +29,8 @@ def with_commits(explain: Explain, root: Path) -> Explain:
         after = verdict.suspect_kinds.index(SuspectKind.SOURCE) + 1
         return verdict.with_suspects((*suspects[:after], Suspect(SuspectKind.SOURCE, named), *suspects[after:]))
 
-    def explained(conclusions: Conclusions, data: RunData, profile: Profiler) -> Conclusions:
-        conclusions = explain(conclusions, data, profile)
+    def explained(conclusions: Conclusions, data: RunData, profiler: Profiler) -> Conclusions:
+        conclusions = explain(conclusions, data, profiler)
         return replace(conclusions, verdicts=tuple(map(enriched, conclusions.verdicts)))
 
     return explained

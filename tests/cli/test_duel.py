@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -330,12 +331,14 @@ class TestOperatorSuspects:
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
         profiled: list[tuple[str, str]] = []
 
-        def profiler(pairs: Sequence[tuple[Scenario, Scenario]]) -> dict[str, Profiles]:
+        def profiles(
+            pairs: Sequence[tuple[Scenario, Scenario]], *, then: Sequence[tuple[Scenario, Scenario]]
+        ) -> dict[str, Profiles]:
             profiled.extend((candidate.arm.id, reference.arm.id) for candidate, reference in pairs)
             found = Profiles(candidate=(profile(Conv=8.0),) * 2, reference=(profile(Conv=10.0),) * 2)
             return {candidate.id: found for candidate, _ in pairs}
 
-        after = explain_changes(before, data, profiler)
+        after = explain_changes(before, data, SimpleNamespace(pairs=profiles))
         assert profiled == [("scripted-8bit.cpu.tdefault", "scripted.cpu.tdefault")], "once, both sides together"
         latency = next(verdict for verdict in after.verdicts if verdict.metric == "latency")
         assert latency.suspects[1].startswith("stage inference:")
@@ -348,10 +351,7 @@ class TestOperatorSuspects:
         data = play(config, "current", ".").data
         before = Conclusions(summaries=(), verdicts=data.verdicts, targets=())
 
-        def profiler(_pairs: Sequence[tuple[Scenario, Scenario]]) -> dict[str, Profiles]:
-            raise AssertionError
-
-        assert explain_changes(before, data, profiler) == before
+        assert explain_changes(before, data, SimpleNamespace()) == before
 
 
 def test_a_duel_of_one_thing_against_itself_says_so(kokoro_bench: Command) -> None:

@@ -28,6 +28,8 @@ class SuspectKind(StrEnum):
     PHASE = "phase"
     """A part of the start-up."""
     MEMORY = "memory"
+    ALLOCATION = "allocation"
+    """A line of code that holds more memory."""
     MACHINE = "machine"
     """Other work on the machine."""
     NOTHING = "nothing"

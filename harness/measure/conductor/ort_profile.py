@@ -141,7 +141,7 @@ def _synthesise_alternately(workers: Sequence[WorkerHandle], utterance: Utteranc
     for number in range(times):
         # Reverse the order each time, as in the blocks of a duel.
         for worker in workers[:: -1 if number % 2 else 1]:
-            _synthesise(worker, utterance, voice=voice)
+            synthesise_once(worker, utterance, voice=voice)
 
 
 def _read_all(prefix: str, *, repetitions: int, keep: Callable[[Path], None]) -> Profile:
@@ -189,7 +189,7 @@ def _added(profiles: Sequence[Profile]) -> dict[Node, tuple[float, ...]]:
     return {node: tuple(map(sum, zip(*times, strict=True))) for node, times in zip(nodes, of_each, strict=True)}
 
 
-def _synthesise(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
+def synthesise_once(worker: WorkerHandle, utterance: Utterance, *, voice: str) -> None:
     """Synthesise once. Raises WorkerLost if the worker is lost or the audio is invalid."""
     order = SynthesisOrder(
         scenario_id="profile",

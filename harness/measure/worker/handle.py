@@ -33,6 +33,7 @@ from harness.measure.worker.protocol import (
     Order,
     StatusOrder,
     SynthesisOrder,
+    TrackOrder,
     read_answer,
     write_order,
 )
@@ -79,6 +80,10 @@ class WorkerHandle(Protocol):
 
     def canary(self, order: CanaryOrder, *, timeout_s: float) -> Canary:
         """Run the two fixed canary workloads."""
+        ...
+
+    def track(self, order: TrackOrder, *, timeout_s: float) -> None:
+        """Begin or end a file of allocations."""
         ...
 
     def close(self) -> None:
@@ -204,6 +209,9 @@ class ProcessHandle:
             if lost.kind is OutcomeKind.CRASHED:
                 lost.reason += _broken_import(self._place, "onnxruntime", "onnx")
             raise
+
+    def track(self, order: TrackOrder, *, timeout_s: float) -> None:
+        require_part(self._request(order, timeout_s, doing="tracking allocations").tracked or None)
 
     def close(self) -> None:
         """Close the worker's input, which ends it. Kill it if it does not end or is still busy."""

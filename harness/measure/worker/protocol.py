@@ -115,6 +115,17 @@ class CanaryOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrackOrder:
+    """Track allocations with memray into a new file, "" for none; that of an earlier order is then complete.
+
+    `site` is the folder in which the harness has memray.
+    """
+
+    path: str = ""
+    site: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Greeting:
     """A worker's first line. `halts` says that the worker can be paused: its clock stops while it is paused."""
 
@@ -142,18 +153,20 @@ class Answer:
     crowd: ConcurrentAnswer | None = None  # codespell:ignore crowd
     server: ServerFigures | None = None
     canary: Canary | None = None
+    tracked: bool = False
     greeting: Greeting | None = None
     error: str = ""
 
 
-Order: TypeAlias = LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder
+Order: TypeAlias = LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder | TrackOrder
 
-ORDERS: dict[str, type[LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder]] = {
+ORDERS: dict[str, type[LoadOrder | SynthesisOrder | ConcurrentOrder | StatusOrder | CanaryOrder | TrackOrder]] = {
     "load": LoadOrder,
     "speak": SynthesisOrder,
     "crowd": ConcurrentOrder,  # codespell:ignore crowd
     "status": StatusOrder,
     "canary": CanaryOrder,
+    "track": TrackOrder,
 }
 
 

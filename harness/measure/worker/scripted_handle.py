@@ -17,6 +17,7 @@ from harness.measure.worker.protocol import (
     Order,
     StatusOrder,
     SynthesisOrder,
+    TrackOrder,
 )
 from harness.measure.worker.worker import Worker
 from harness.measure.worker.worker_lost import WorkerLost
@@ -70,6 +71,11 @@ class ScriptedHandle:
         del order, timeout_s
         self._clock.sleep(0.05)
         return Canary(numpy_ns=20_000_000, graph_ns=30_000_000)
+
+    def track(self, order: TrackOrder, *, timeout_s: float) -> None:
+        """Fail: the memory of a scripted engine is a formula."""
+        del order, timeout_s
+        raise WorkerLost(OutcomeKind.REFUSED, "a scripted engine allocates nothing")
 
     def close(self) -> None:
         self._worker.close()

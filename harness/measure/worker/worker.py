@@ -42,6 +42,7 @@ from harness.engines.protocol import (
 from harness.engines.registry import find_starter
 from harness.engines.speech import EngineRefusal, SpeechFailure, SpeechRequest, one_line, outcome_of
 from harness.measure.system.server_process import ServerWatch
+from harness.measure.worker.memory_tracking import MemoryTracking
 from harness.measure.worker.probes import Probes
 from harness.measure.worker.protocol import (
     Answer,
@@ -51,6 +52,7 @@ from harness.measure.worker.protocol import (
     Order,
     StatusOrder,
     SynthesisOrder,
+    TrackOrder,
 )
 from harness.metrics.audio.features import extract
 from harness.metrics.validity import check
@@ -76,6 +78,7 @@ class Worker:
         self._engine: Engine | None = None
         self._watch: ServerWatch | None = None
         self._stages = Stages(clock)
+        self._tracking = MemoryTracking()
 
     def answer(self, order: Order) -> Answer:
         """Carry out an order, then wait until idle. Failures of the engine are outcomes, not exceptions."""
@@ -94,6 +97,9 @@ class Worker:
             return self._run_concurrent(order)
         if isinstance(order, StatusOrder):
             return Answer(server=self._server_statistics())
+        if isinstance(order, TrackOrder):
+            reason = self._tracking.switch(order)
+            return Answer(tracked=not reason, error=reason)
         return Answer(canary=_read_canary(order, self._clock))
 
     def close(self) -> None:
