@@ -7,6 +7,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 
 from harness.analysis.bisection.answer import ERROR_RATE, State, as_estimate
 from harness.analysis.finished import Finished
@@ -307,16 +308,17 @@ class Search:
     # The budget.
 
     def _cost_s(self) -> float:
-        """The least time (s) that a probe is expected to take."""
+        """The least time (s) that a probe is expected to take: that of the shortest, or of the fewest blocks."""
         least_s = self.ends.least_s if self.ends else 0.0
-        return min((each.seconds for each in self.probes.values()), default=MORE_ARMS * least_s)
+        return min([MORE_ARMS * least_s, *(each.seconds for each in self.probes.values())])
 
     def _affordable(self) -> bool:
         """Whether there is time for another probe. UsageError if there is none for the first one."""
         cost_s, budget_s = self._cost_s(), self.config["budget"]
         if self.spent_s + cost_s <= budget_s:
             return True
-        needed_s = math.ceil((self.spent_s + self._state().probes_left() * cost_s) / 10) * 10
+        usual_s = median([each.seconds for each in self.probes.values()] or [cost_s])
+        needed_s = math.ceil((self.spent_s + self._state().probes_left() * usual_s) / 10) * 10
         if not self.probes:
             raise UsageError(
                 f"the budget of {budget_s:g} s is too small for one probe, which takes about {cost_s:.0f} s here",
