@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 
 ROUNDS = 11
 ROOT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 from benchmarks.orders import load_client, synthesis_of
 from harness.core.clock import SystemClock
 from harness.core.event_loop import run

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 
-from benchmarks.figures import Figure, shortly
+from benchmarks.kept_figures import Figure, shortly
 from harness.schedule.triggers import moment
 from reports.charts.timelines import Event, trend
 from reports.pages.rendering import render, write

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import FIRST_NIGHT, NIGHT_S, Made
 from harness.schedule.job import Settings

@@ -22,8 +22,8 @@ from statistics import median
 import psutil
 
 from benchmarks import asv_publish
-from benchmarks.figures import keep
 from benchmarks.foreign import environment
+from benchmarks.kept_figures import keep
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import CLASSES, Made
 from harness.core.records.run import RunData

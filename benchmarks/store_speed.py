@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 from benchmarks.synthetic_history import made_run
 from benchmarks.synthetic_run import Made
 from harness.core.records.repetition import Phase

@@ -2,7 +2,7 @@
 
 import argparse
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 
 WANTED = 0.85
 

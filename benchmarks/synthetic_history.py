@@ -187,7 +187,7 @@ def _launches(made: Made, scenarios: Iterable[Scenario], rng: random.Random, sta
 
 
 def _blocks(made: Made, scenarios: tuple[Scenario, ...], rng: random.Random, started: float) -> Iterator[Block]:
-    ids = [scenario.id for scenario in scenarios if not scenario.mode.is_load]
+    ids = [scenario.id for scenario in scenarios if not scenario.mode.is_start_up]
     for block in range(made.blocks):
         order = list(ids)
         rng.shuffle(order)

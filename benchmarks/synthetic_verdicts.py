@@ -33,7 +33,7 @@ def conclude(
         of_scenario[repetition.scenario_id].append(repetition)
     summaries: list[Summary] = []
     for scenario in scenarios:
-        if scenario.mode.is_load:
+        if scenario.mode.is_start_up:
             seconds = [sum(part.ns for part in each.parts) / 1e9 for each in launches if each.arm_id == scenario.arm.id]
             summaries.append(summarise(scenario.id, "load_time", {n: [s] for n, s in enumerate(seconds)}))
             continue

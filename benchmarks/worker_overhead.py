@@ -11,7 +11,7 @@ import subprocess
 import sys
 from statistics import median
 
-from benchmarks.figures import keep
+from benchmarks.kept_figures import keep
 from benchmarks.orders import engine_of, synthesis_of
 from harness.analysis.stats.paired import log_ratio_estimate
 from harness.engines.protocol import EngineOrder

@@ -148,7 +148,7 @@ def _comparisons(
     scenario: Scenario, values: Mapping[str, Values], *, data: RunData, baselines: Baselines
 ) -> list[Comparison]:
     """One comparison per gated metric. A lost scenario, or one without a valid measurement, gives a single failure."""
-    primary = values["load_time" if scenario.mode.is_load else "latency"]
+    primary = values["load_time" if scenario.mode.is_start_up else "latency"]
     if lost := loss(scenario, data):
         reason = f"lost after {primary.n} valid: {lost}" if primary.n else lost
         failed = NotComparable(kind=VerdictKind.FAILED, reason=reason, advice=look_at(data))

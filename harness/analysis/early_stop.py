@@ -30,7 +30,7 @@ def precision_reached(data: RunData, precision: Precision, *, gates: Callable[[s
         repetitions=tuple(repetition for repetition in data.repetitions if repetition.block in blocks),
     )
     for scenario in data.run.scenarios:
-        if scenario.mode.is_load:
+        if scenario.mode.is_start_up:
             continue
         for name, values in scenario_values(scenario, here).items():
             decides = METRICS[name].gated and gates(name) and METRICS[name].per in NARROWED_BY_BLOCKS

@@ -72,7 +72,7 @@ class RunValues:
 
     def derive(self, scenario: Scenario) -> Mapping[str, Values]:
         """What `of` returns, derived anew."""
-        return _start_up(scenario, self.data) if scenario.mode.is_load else _synthesis(scenario, self._records)
+        return _start_up(scenario, self.data) if scenario.mode.is_start_up else _synthesis(scenario, self._records)
 
 
 def scenario_values(scenario: Scenario, data: RunData) -> Mapping[str, Values]:

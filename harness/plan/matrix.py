@@ -208,7 +208,7 @@ def expand(
     """
     voices = request.voices or (voice,)
     arms = [parse_arm_spec(change, base=arm, models=()) for arm in arms for change in request.changes or CURRENT[:1]]
-    if request.mode.is_load:
+    if request.mode.is_start_up:
         return tuple(
             Scenario(arm=arm, mode=request.mode, text_class="", voice=voices[0], language=language) for arm in arms
         )
@@ -255,7 +255,7 @@ def make_plan(
         raise UsageError(
             "nothing to measure", where=selection, remedy="pytest suites --collect-only shows what there is"
         )
-    spoken = {text_key(scenario): scenario for scenario in distinct if not scenario.mode.is_load}
+    spoken = {text_key(scenario): scenario for scenario in distinct if not scenario.mode.is_start_up}
     concurrent = {text_key(scenario): scenario for scenario in distinct if scenario.is_concurrent}
     corpora = {language: corpus.in_language(language) for language in sorted(map(text_language, spoken.values()))}
     own_texts = {each.text_class: (each,) for each in own}

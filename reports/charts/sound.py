@@ -81,7 +81,7 @@ def sound(data: RunData, scenario: Scenario, folder: Path, speech: Speech | None
     `speech` is the speech of the run, if it is known already. A scenario with which others are compared is shown with
     its own recording under the seed of another launch: differences are compared with that difference.
     """
-    if scenario.mode.is_load:
+    if scenario.mode.is_start_up:
         return None
     original = counterpart_of(scenario, data.run.scenarios, references=references_of(data))
     if original is None and is_yardstick(scenario, data.run.scenarios, references=references_of(data)):

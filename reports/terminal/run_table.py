@@ -84,7 +84,7 @@ def _without_interval(data: RunData, scenarios: Sequence[Scenario]) -> list[Text
 
 
 def _shown(scenario: Scenario) -> Sequence[str]:
-    if scenario.mode.is_load:
+    if scenario.mode.is_start_up:
         return STARTUP
     if scenario.mode is Mode.WARM_UP:
         return FIRST_REQUESTS
@@ -135,7 +135,7 @@ def _common_voice(scenarios: Sequence[Scenario]) -> str:
     """What every line would end with says nothing, unless it is how many texts are asked for."""
     endings = {f"/{scenario.id.rpartition('/')[2]}" for scenario in scenarios}
     several = any(scenario.is_concurrent or scenario.repeats > 1 for scenario in scenarios)
-    return endings.pop() if len(endings) == 1 and not several and not scenarios[0].mode.is_load else ""
+    return endings.pop() if len(endings) == 1 and not several and not scenarios[0].mode.is_start_up else ""
 
 
 def _count(summaries: Sequence[Summary | None]) -> str:

@@ -321,7 +321,7 @@ def traffic_words(traffic: Traffic) -> str:
 
 def request_parts(scenario: Scenario) -> tuple[str, ...]:
     """What a scenario asks of its arm, for people: the text first."""
-    if scenario.mode.is_load:
+    if scenario.mode.is_start_up:
         return ({"load-warm": "warm start", "load-cold": "cold start"}[scenario.mode.value],)
     parts = [scenario.text_class, scenario.mode.value, f"voice {scenario.voice}"]
     if scenario.speed != 1.0:

@@ -46,17 +46,17 @@ class Names:
 def names(scenarios: tuple[Scenario, ...]) -> Names:
     """Labels that leave out what two or more scenarios all share; the model, the text and the mode always stay."""
     arms = [set(arm_parts(each)[1:]) for each in scenarios]
-    requests = [set(request_parts(each)[2:]) for each in scenarios if not each.mode.is_load]
+    requests = [set(request_parts(each)[2:]) for each in scenarios if not each.mode.is_start_up]
     shared = set.intersection(*arms) if len(arms) > 1 else set()
     asked = set.intersection(*requests) if len(requests) > 1 else set()
     first_arm = arm_parts(scenarios[0]) if scenarios else ()
-    first_request = next((request_parts(each) for each in scenarios if not each.mode.is_load), ())
+    first_request = next((request_parts(each) for each in scenarios if not each.mode.is_start_up), ())
     one_model = len(scenarios) > 1 and len({arm_parts(each) for each in scenarios}) == 1
     common = [part for index, part in enumerate(first_arm) if (index == 0 and one_model) or (index and part in shared)]
     return Names(
         labels={each.id: _label(each, shared=shared, asked=asked, one_model=one_model) for each in scenarios},
         common=", ".join([*common, *(part for part in first_request[2:] if part in asked)]),
-        starts=frozenset(each.id for each in scenarios if each.mode.is_load),
+        starts=frozenset(each.id for each in scenarios if each.mode.is_start_up),
     )
 
 

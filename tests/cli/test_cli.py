@@ -239,7 +239,7 @@ class TestRuns:
             assert len(rows) == len(ran.first.repetitions)
             assert {row["run"] for row in rows} == {ran.first.run.id}
         else:
-            whole = {scenario.id for scenario in ran.first.run.scenarios if not scenario.mode.is_load}
+            whole = {scenario.id for scenario in ran.first.run.scenarios if not scenario.mode.is_start_up}
             assert {each["name"] for each in json.loads(shown)["benchmarks"]} == whole
 
     def test_one_is_deleted_for_good_once_it_is_confirmed(

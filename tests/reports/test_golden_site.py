@@ -131,7 +131,7 @@ def test_a_single_file_can_be_listened_to_as_far_as_it_may_carry_sound(
         data = store.load(NAMES[2])
     context = Context(audio=Laboratory(site.parent).config().audio)
     html = write_run_page(data, tmp_path / "run.html", context=context).read_text(encoding="utf-8")
-    spoken = [each for each in data.run.scenarios if not each.mode.is_load]
+    spoken = [each for each in data.run.scenarios if not each.mode.is_start_up]
     assert html.count('src="data:audio/flac;base64,') == html.count("<audio") == len(spoken) == 4
     assert "left out" not in html
     assert "media-src data:" in html

@@ -28,10 +28,10 @@ class Mode(StrEnum):
     @property
     def starts_alone(self) -> bool:
         """Whether the scenario has dedicated start-ups without other workers, and takes no part in blocks."""
-        return self.is_load or self is Mode.WARM_UP
+        return self.is_start_up or self is Mode.WARM_UP
 
     @property
-    def is_load(self) -> bool:
+    def is_start_up(self) -> bool:
         """Whether the scenario measures start-up and not synthesis."""
         return self in (Mode.LOAD_WARM, Mode.LOAD_COLD)
 
@@ -254,7 +254,7 @@ class Scenario:
     def request(self) -> str:
         """A slug of the request without the arm. Scenarios with the same request make pairs."""
         parts = [self.mode.value]
-        if not self.mode.is_load:
+        if not self.mode.is_start_up:
             parts += [self.text_class, slug(self.voice)]
             if self.language:
                 parts.append(f"lang-{slug(self.language)}")

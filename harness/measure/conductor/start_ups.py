@@ -63,13 +63,13 @@ class StartUps:
         """Measure one start-up while no other worker runs."""
         page_cache: PageCache = "cold" if scenario.mode is Mode.LOAD_COLD else "warm"
         worker, done = self._worker_pool.start(
-            scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_load
+            scenario.arm, launch, page_cache=page_cache, dedicated=True, speak_first=scenario.mode.is_start_up
         )
         if not done.outcome.valid:
             self._active_scenarios.lose(scenario, done.outcome)
         if worker is not None:
             try:
-                if done.outcome.valid and not scenario.mode.is_load:
+                if done.outcome.valid and not scenario.mode.is_start_up:
                     self._measure_first_requests(scenario, ActiveWorker(arm=scenario.arm, worker=worker, launch=launch))
             finally:
                 worker.close()

@@ -42,7 +42,7 @@ def to_pytest_benchmark(data: RunData) -> bytes:
         "benchmarks": [
             _benchmark(data, scenario, latencies[scenario.id])
             for scenario in run.scenarios
-            if latencies[scenario.id] and not scenario.mode.is_load
+            if latencies[scenario.id] and not scenario.mode.is_start_up
         ],
         "datetime": datetime.fromtimestamp(run.started_at, UTC).isoformat(),
         "version": _VERSION,
