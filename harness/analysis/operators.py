@@ -4,9 +4,11 @@ Operators and nodes are two families that share one false-discovery rate. Their 
 repetitions of a duel are.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
+from types import MappingProxyType
 
 from harness.analysis.arena import arena_suspects
 from harness.analysis.causes import SPEECH, equally_long, in_order, suspects_among
@@ -29,6 +31,7 @@ LEAST = 0.01
 """Operators and nodes that moved all nodes' time by less than the ratio are no suspects."""
 MOST_OPERATORS, MOST_NODES = 5, 3
 """The strongest are enough."""
+CERTAIN = 0.5
 LAUNCH_SD = 0.02
 """By what ratio the time of one operator is presumed to differ between processes of one arm."""
 LISTED_NODES = 200
@@ -57,9 +60,9 @@ def operator_suspects(
         ours, theirs = (list(speech_seconds(each, data).values()) for each in (candidate, reference))
         lengths = median(ours), median(theirs)
     rose, unit = verdict.change.point > 0, "ms" if lengths == (1.0, 1.0) else SPEECH
-    operators = _moved(_operators(profiles, lengths), rose=rose)
-    found = suspects_among(operators, scale=1e-3, unit=unit, kind=SuspectKind.OPERATOR, most=MOST_OPERATORS)
     matched = _nodes(profiles, lengths)
+    operators = _moved(_operators(profiles, lengths), rose=rose, added=_added(matched))
+    found = suspects_among(operators, scale=1e-3, unit=unit, kind=SuspectKind.OPERATOR, most=MOST_OPERATORS)
     nodes = _moved({each.label: pairs for each, pairs in matched.items()}, rose=rose)
     # The only node of its operator would only repeat its operator.
     counts = Counter(name for each in matched for name in _families(each))
@@ -92,11 +95,36 @@ def _unusable(profiles: Profiles) -> str:
     return ""
 
 
-def _moved(parts: Mapping[str, PartPairs], *, rose: bool) -> Movements:
-    # What an arm never executes takes exactly no time there.
-    one_sided = [name for name, each in parts.items() if not any(flat(each.candidate)) or not any(flat(each.reference))]
+def _moved(
+    parts: Mapping[str, PartPairs], *, rose: bool, added: Mapping[str, float] = MappingProxyType({})
+) -> Movements:
+    """What moved. A part of which one side's own nodes make up half of the difference or more moved for certain."""
+    differences = {name: fmean(flat(each.candidate)) - fmean(flat(each.reference)) for name, each in parts.items()}
+    one_sided = [
+        name
+        for name, each in parts.items()
+        # What an arm never executes takes exactly no time there.
+        if not (any(flat(each.candidate)) and any(flat(each.reference)))
+        or added.get(name, 0.0) / (differences[name] or math.inf) >= CERTAIN
+    ]
     rate = FAMILY_ALPHA / 2
     return movements(parts, rose=rose, least=LEAST, launch_sd=LAUNCH_SD, rate=rate, one_sided=one_sided)
+
+
+def _added(matched: Mapping[Matched, PartPairs]) -> dict[str, float]:
+    """Operator → mean µs of the nodes that only the candidate has, less that of those that only the reference has."""
+    found: defaultdict[str, list[tuple[Matched, float]]] = defaultdict(list)
+    for each, pairs in matched.items():
+        for name in _families(each):
+            lone = not (each.ours and each.theirs)
+            found[name].append((each, fmean(flat(pairs.candidate)) - fmean(flat(pairs.reference)) if lone else 0.0))
+    return {
+        operator_label(
+            (node.operator for each, _ in of for node in each.ours),
+            (node.operator for each, _ in of for node in each.theirs),
+        ): sum(time for _, time in of)
+        for of in found.values()
+    }
 
 
 def _families(matched: Matched) -> set[str]:
@@ -166,7 +194,7 @@ def profiled_pair(profiles: Profiles, *, candidate: str, reference: str) -> Prof
     if reason or not all(profile.operators for profile in (*profiles.candidate, *profiles.reference)):
         return Profiled(candidate=candidate, reference=reference, reason=reason or NO_TIMES)
     operators, nodes = _operators(profiles), _nodes(profiles)
-    of_operators = _moved(operators, rose=True).every
+    of_operators = _moved(operators, rose=True, added=_added(nodes)).every
     of_nodes = _moved({each.label: pairs for each, pairs in nodes.items()}, rose=True).every
     lines = [_line(pairs, of_operators.get(name), operator=name) for name, pairs in operators.items()]
     node_lines = [_node_line(each, pairs, of_nodes.get(each.label)) for each, pairs in nodes.items()]

@@ -83,7 +83,7 @@ class TestOperators:
         ours = profile(Conv=70.0, LSTM=20.0, ConvInteger=15.0, Add=10.5)
         theirs = profile(Conv=60.0, LSTM=30.0, Add=10.0)
         assert operators(ours, theirs, both, worse=True) == [
-            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 99.50 %), 97 % of +15.5 ms (0.0 → 15.0)",
+            "operator ConvInteger: +15.0 ms (+15.0 to +15.0 at 75.00 %), 97 % of +15.5 ms (0.0 → 15.0)",
             "operator Conv: +10.0 ms (+10.0 to +10.0 at 99.73 %), 65 % of +15.5 ms (60.0 → 70.0)",
             "unexplained by operator: −9.5 ms, −61 % of +15.5 ms (others moved the other way)",
         ]

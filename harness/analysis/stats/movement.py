@@ -88,7 +88,7 @@ def movements(
     is named if the sum itself moved the other way. `launch_inflation` and `launch_sd` (relative to a part's size) are
     the priors on launches (`comparison.Policy`), `pair_sd` (relative to the sum) that on values of which a launch has
     one (`comparison.Duel`). `rate` is the family's false-discovery rate. That a part in `one_sided` moved is no
-    hypothesis, since only one side has it: it is not of the family, and its interval has a level of its own.
+    hypothesis, since only one side has it: it is not of the family, and its interval only says how far.
     """
     parts = {name: pairs for name, pairs in parts.items() if pairs.size}
     if not parts or min(len(flat(pairs.candidate)) for pairs in parts.values()) < FEWEST_PAIRS:
@@ -117,7 +117,10 @@ def movements(
     known = {name: deferred for name, deferred in zip(family, own, strict=True) if deferred is not None}
     of_both = [deferred.p_difference() for name, deferred in known.items() if name not in one_sided]
     level = 1 - cut(of_both, fdr=rate).alpha
-    every = {name: each.estimate(1 - rate if name in one_sided else level) for name, each in known.items()}
+    every = {
+        name: _of_launches(family[name].differences) if name in one_sided else each.estimate(level)
+        for name, each in known.items()
+    }
     if moved is None or (moved > 0) != rose:
         return Movements(total=moved, every=every)
     named = [
@@ -132,6 +135,21 @@ def movements(
     ]
     named.sort(key=lambda each: (-abs(each.change.point), each.name))
     return Movements(total=moved, named=tuple(named), every=every)
+
+
+def _of_launches(differences: Grouped) -> Estimate:
+    """The median of the launches' medians, and their range, which has it with probability 1 − 2^(1 − launches)."""
+    # As in a sign test: each launch lies above the median or below it with the same probability.
+    medians = [median(launch) for launch in differences if launch]
+    return Estimate(
+        point=median(medians),
+        low=min(medians),
+        high=max(medians),
+        level=1 - 2.0 ** (1 - len(medians)),
+        method="range of the launches' medians",
+        n=len(flat(differences)),
+        launches=len(medians),
+    )
 
 
 def _joined(parts: Iterable[PartPairs]) -> Grouped:
