@@ -124,17 +124,17 @@ def movements(
     if moved is None or (moved > 0) != rose:
         return Movements(total=moved, every=every)
     named = [
-        Movement(
-            name=name,
-            before=median(flat(family[name].reference)),
-            after=median(flat(family[name].candidate)),
-            change=change,
-        )
+        _movement(name, family[name], change)
         for name, change in every.items()
         if (change.low > 0 if rose else change.high < 0) and abs(change.point) >= least * whole
     ]
     named.sort(key=lambda each: (-abs(each.change.point), each.name))
     return Movements(total=moved, named=tuple(named), every=every)
+
+
+def _movement(name: str, pairs: PartPairs, change: Estimate) -> Movement:
+    before, after = (median(flat(side)) for side in (pairs.reference, pairs.candidate))
+    return Movement(name=name, before=before, after=after, change=change)
 
 
 def _of_launches(differences: Grouped) -> Estimate:
