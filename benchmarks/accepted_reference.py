@@ -14,15 +14,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scipy.stats import binomtest
-
 from benchmarks.plants import IMPORT, INFER, WAITED, change_package, commit_all, write_package
+from benchmarks.trials import Trial, Trials, run_command, share_of
 from harness.core.errors import ExitCode
 from harness.core.records.verdict import REPLAYED
 
@@ -67,7 +66,7 @@ class Project:
         shutil.copytree(self.root / "baselines", self.root / "accepted")
         self._known.write_text(json.dumps({"options": self._options, "runtimes": runtimes}, indent=1))
 
-    def play(self, kind: str, place: str) -> dict[str, Any]:
+    def play(self, kind: str, place: str) -> Trial:
         """One run: its exit code, its seconds, and the regressions that it found with their changes."""
         shutil.rmtree(self.root / "baselines", ignore_errors=True)
         if place == "here":
@@ -106,10 +105,9 @@ class Project:
         return self._run("run", *self._options, "--runtime", "mine", *options, expected=expected)
 
     def _run(self, *arguments: str, expected: Sequence[int] = ()) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "harness.cli", *arguments]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, encoding="utf-8", check=False)
+        done = run_command(self.root, *arguments)
         if expected and done.returncode not in expected:
-            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"[-4000:])
+            raise SystemExit(f"{' '.join(arguments)}: exit code {done.returncode}\n{done.stdout}{done.stderr}"[-4000:])
         return done
 
 
@@ -121,7 +119,7 @@ def _change(verdict: dict[str, Any]) -> str:
     return f"{verdict['kind']} {point:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
-def is_right(trial: dict[str, Any]) -> bool:
+def is_right(trial: Trial) -> bool:
     """Whether a run found what was planted, and fails for it; or failed nothing, and compared, where nothing was."""
     wanted = FINDS.get(trial["kind"])
     if wanted is None:
@@ -129,19 +127,17 @@ def is_right(trial: dict[str, Any]) -> bool:
     return bool(trial["exit_code"] == ExitCode.WORSE and wanted in trial["worse"])
 
 
-def table(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A line for each kind and place, with the 95 % Clopper–Pearson interval of the share that was right."""
-    yield "| planted | accepted values | right | of | 95 % interval | median seconds |\n|---|---|---|---|---|---|\n"
+def table(trials: Sequence[Trial]) -> list[Sequence[object]]:
+    """The heading, and a row for each kind and place."""
+    rows: list[Sequence[object]] = [("planted", "accepted values", "right", "of", "95 % interval", "median seconds")]
     for kind in KINDS:
         for place in PLACES:
             of = [each for each in trials if (each["kind"], each["place"]) == (kind, place)]
             if not of:
                 continue
-            right, seconds = sum(map(is_right, of)), [each["seconds"] for each in of]
-            exact = binomtest(right, len(of)).proportion_ci(0.95)
-            span = f"{exact.low:.0%} to {exact.high:.0%}"
-            cells = (kind, place, right, len(of), span, f"{median(seconds):.0f}")
-            yield f"| {' | '.join(map(str, cells))} |\n"
+            right, seconds = sum(map(is_right, of)), median(each["seconds"] for each in of)
+            rows.append((kind, place, right, len(of), share_of(right, len(of)), f"{seconds:.0f}"))
+    return rows
 
 
 def main() -> int:
@@ -158,7 +154,7 @@ def main() -> int:
     given = parser.parse_args()
     options = ("--model", given.model, "-k", f"whole and {given.text}", "--budget", given.budget, "--wait", "1h")
     root = given.folder.resolve()
-    written = root / "trials.jsonl"
+    trials = Trials(root, is_right=is_right)
     if not given.table:
         project = Project(root, (*options, "--quality", "off"))
         project.prepare()
@@ -166,14 +162,8 @@ def main() -> int:
             for kind in given.kind or KINDS[1:]:
                 for place in given.place or PLACES:
                     trial = project.play(kind, place)
-                    with written.open("a", encoding="utf-8") as file:
-                        file.write(f"{json.dumps(trial)}\n")
-                    mark = "right" if is_right(trial) else "WRONG"
-                    sys.stdout.write(f"{kind}, {place}: {mark}, {trial['looked for']}, {trial['seconds']:.0f} s\n")
-                    sys.stdout.flush()
-    trials = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
-    sys.stdout.writelines(table(trials))
-    return 0 if all(map(is_right, trials)) else 3
+                    trials.add(trial, what=f"{kind}, {place}", found=f"{trial['looked for']}")
+    return trials.show(table)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,8 @@ class Nights:
         with open_store(self.place) as store:
             while self._count * len(self._made.repetitions) < repetitions:
                 store.add(self._next())
-        print(f"{self._count} nights with {repetitions} repetitions in {time.perf_counter() - began:.0f} s: {place}")
-        self.command("baseline", "promote", f"night-{1:06d}")
+        print(f"{self._count} nights with {repetitions} repetitions in {time.perf_counter() - began:.0f} s")
+        self.command("baseline", "promote", "night-000001")
 
     def _next(self) -> "RunData":
         self._count += 1

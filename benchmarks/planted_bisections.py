@@ -13,54 +13,62 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
-from typing import Any
-
-from scipy.stats import binomtest
 
 from benchmarks.plants import INFER, MODEL, WAITED, change_package, write_package
+from benchmarks.trials import Trial, Trials, run_command, share_of
 from harness.core.records.bisection import BisectionAnswer
 from harness.core.uv import run_uv
 
 VERSIONS = 12
 
 
-def publish(folder: Path, *, step: int, share: float, major: int) -> list[str]:
-    """Build a wheel of each version in `folder`/wheels; those from index `step` on wait. Return the versions."""
-    versions = [f"{major}.{minor}" for minor in range(1, VERSIONS + 1)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Versions of kokoro-onnx as wheels of a folder; those from index `step` on wait."""
+
+    folder: Path
+    versions: Sequence[str]
+    step: int
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the folder; uv finds the planted versions beside those of the index."""
+        environment = {**os.environ, "UV_FIND_LINKS": str(self.folder / "wheels")}
+        return run_command(self.folder, *words, environment=environment)
+
+
+def publish(folder: Path, *, seed: int, share: float) -> Published:
+    """Empty the folder and build the wheels. The step is chosen by the seed; `share` is the wait's of an inference."""
+    rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    step = random.Random(seed).randrange(1, VERSIONS)  # noqa: S311 - a trial, not a secret
+    # Runtimes are cached by version, so no two trials may publish the same one.
+    versions = [f"{int(time.time())}.{minor}" for minor in range(1, VERSIONS + 1)]
     for number, released in enumerate(versions):
         source = write_package(folder / "source", released=released)
         if number >= step:
             change_package(source, *INFER, WAITED.format(share=share))
         run_uv("build", "--quiet", "--wheel", "--out-dir", str(folder / "wheels"), folder=source, what=released)
-    return versions
+    return Published(folder=folder, versions=versions, step=step)
 
 
-def play(root: Path, *, seed: int, share: float, options: Sequence[str]) -> dict[str, Any]:
+def play(root: Path, *, seed: int, share: float, options: Sequence[str]) -> Trial:
     """One search: the step that was planted and the one that was found, the words of the answer, and the seconds."""
-    folder = root / f"{seed}"
-    rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    step = random.Random(seed).randrange(1, VERSIONS)  # noqa: S311 - a trial, not a secret
-    # Runtimes are cached by version, so no two trials may publish the same one.
-    versions = publish(folder, step=step, share=share, major=int(time.time()))
-    command = [sys.executable, "-m", "harness.cli", "bisect", "kokoro-onnx", versions[0], versions[-1]]
-    environment = {**os.environ, "UV_FIND_LINKS": str(folder / "wheels")}
+    published = publish(root / f"{seed}", seed=seed, share=share)
+    good, *_, bad = published.versions
     began = time.monotonic()
-    done = subprocess.run(
-        [*command, "--json", "--seed", str(seed), *options],
-        cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
+    done = published.run("bisect", "kokoro-onnx", good, bad, "--json", "--seed", str(seed), *options)
     if not done.stdout.startswith("{"):
-        raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+        raise SystemExit(f"bisect kokoro-onnx {good} {bad}: exit code {done.returncode}\n{done.stderr[-4000:]}")
     answer = json.loads(done.stdout)
     return {
         "seed": seed,
         "share": share,
-        "planted": step,
+        "planted": published.step,
         "answer": answer["answer"],
         "steps": [each["after"] for each in answer["steps"]],
         "sentence": answer["sentence"],
@@ -68,23 +76,23 @@ def play(root: Path, *, seed: int, share: float, options: Sequence[str]) -> dict
     }
 
 
-def is_right(trial: dict[str, Any]) -> bool:
+def is_right(trial: Trial) -> bool:
     """Whether one step was found, and it is the planted one."""
     return bool(trial["answer"] == BisectionAnswer.STEP and trial["steps"] == [trial["planted"]])
 
 
-def table(trials: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """A line for each planted share, with the 95 % Clopper–Pearson interval of the searches that were right."""
-    yield "| planted | right | of | 95 % interval | without an answer | median seconds | most |\n"
-    yield "|---|---|---|---|---|---|---|\n"
+def table(trials: Sequence[Trial]) -> list[Sequence[object]]:
+    """The heading, and a row for each planted share."""
+    heading = ("planted", "right", "of", "95 % interval", "without an answer", "median seconds", "most")
+    rows: list[Sequence[object]] = [heading]
     for share in sorted({each["share"] for each in trials}):
         of = [each for each in trials if each["share"] == share]
         right, seconds = sum(map(is_right, of)), [each["seconds"] for each in of]
-        exact = binomtest(right, len(of)).proportion_ci(0.95)
-        without = sum(not each["steps"] for each in of)
-        span = f"{exact.low:.0%} to {exact.high:.0%}"
-        cells = (f"{share:.0%}", right, len(of), span, without, f"{median(seconds):.0f}", max(seconds))
-        yield f"| {' | '.join(map(str, cells))} |\n"
+        # An undecided search names its most probable step as well.
+        without = sum(each["answer"] in (BisectionAnswer.UNDECIDED, BisectionAnswer.NO_DIFFERENCE) for each in of)
+        span = share_of(right, len(of))
+        rows.append((f"{share:.0%}", right, len(of), span, without, f"{median(seconds):.0f}", max(seconds)))
+    return rows
 
 
 def main() -> int:
@@ -101,18 +109,12 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="only print the table of the trials so far")
     given = parser.parse_args()
     root = given.folder.resolve()
-    written = root / "trials.jsonl"
+    trials = Trials(root, is_right=is_right)
     options = ["--model", given.model, "--text", given.text, "--threads", given.threads, "--budget", given.budget]
     for seed in () if given.table else range(given.seed, given.seed + given.times):
         trial = play(root, seed=seed, share=given.share, options=[*options, "--metric", "latency", "--wait", "1h"])
-        with written.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(trial)}\n")
-        mark = "right" if is_right(trial) else "WRONG"
-        sys.stdout.write(f"{seed}: {mark}, planted {trial['planted']}: {trial['sentence']} {trial['seconds']} s\n")
-        sys.stdout.flush()
-    trials = [json.loads(line) for line in written.read_text(encoding="utf-8").splitlines()]
-    sys.stdout.writelines(table(trials))
-    return 0 if all(map(is_right, trials)) else 3
+        trials.add(trial, what=f"{seed}", found=f"planted {trial['planted']}: {trial['sentence']}")
+    return trials.show(table)
 
 
 if __name__ == "__main__":

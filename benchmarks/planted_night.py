@@ -8,18 +8,14 @@ the table. Return 3 if one does not hold: `python -m benchmarks.planted_night --
 
 import argparse
 import json
-import os
-import random
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
-from benchmarks.planted_bisections import VERSIONS, publish
+from benchmarks.planted_bisections import Published, publish
 from benchmarks.plants import MODEL
 
 PROJECT = """
@@ -41,46 +37,38 @@ options = {{ model = ["{model}"], text = ["{text}"], runtime = ["mine"], threads
 
 
 class Nights:
-    """The folder of the schedule, and what it printed."""
+    """The schedule of a folder with published versions."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder = folder
+    def __init__(self, published: Published, **settings: str) -> None:
+        self._published = published
         self._settings = settings
 
     def night(self, version: str) -> tuple[int, float]:
         """Measure a version now, with all that follows. The exit code and the seconds."""
         project = PROJECT.format(version=version, **self._settings)
-        (self.folder / "pyproject.toml").write_text(project, encoding="utf-8")
+        (self._published.folder / "pyproject.toml").write_text(project, encoding="utf-8")
         began = time.monotonic()
-        done = self.run("schedule", "run-now", "nightly")
-        (self.folder / f"{version}-{began:.0f}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        done = self._published.run("schedule", "run-now", "nightly")
+        log = self._published.folder / f"{version}-{began:.0f}.log"
+        log.write_text(done.stdout + done.stderr, encoding="utf-8")
         return done.returncode, time.monotonic() - began
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the folder; uv finds the planted versions beside those of the index."""
-        environment = {**os.environ, "UV_FIND_LINKS": str(self.folder / "wheels")}
-        return subprocess.run(
-            [sys.executable, "-m", "harness.cli", *words],
-            cwd=self.folder, env=environment, capture_output=True, encoding="utf-8", check=False,
-        )  # fmt: skip
 
     def alerts(self) -> list[dict[str, Any]]:
         """All alerts so far."""
         keys = count(1)
-        shown = iter(lambda: self.run("schedule", "alert", f"{next(keys)}", "--json").stdout, "")
+        shown = iter(lambda: self._published.run("schedule", "alert", f"{next(keys)}", "--json").stdout, "")
         return [json.loads(each) for each in shown]
 
     def history(self) -> list[dict[str, Any]]:
         """What became due, newest first."""
-        return list(json.loads(self.run("schedule", "history", "--json").stdout))
+        return list(json.loads(self._published.run("schedule", "history", "--json").stdout))
 
 
 def checks(folder: Path, *, share: float, seed: int, **settings: str) -> Iterator[tuple[str, bool, str]]:
     """Let the nights pass. What each has to do, whether it did, and what it was."""
-    step = random.Random(seed).randrange(1, VERSIONS)  # noqa: S311 - a trial, not a secret
-    versions = publish(folder, step=step, share=share, major=int(time.time()))
-    first, culprit, last = versions[0], versions[step], versions[-1]
-    nights = Nights(folder, **settings)
+    published = publish(folder, seed=seed, share=share)
+    first, culprit, last = (published.versions[number] for number in (0, published.step, -1))
+    nights = Nights(published, **settings)
     code, seconds = nights.night(first)
     reference = folder / "baselines" / "reference.toml"
     yield "the first night is accepted", code == 0 and reference.exists(), f"exit code {code}, {seconds:.0f} s"
@@ -114,8 +102,6 @@ def main() -> int:
     parser.add_argument("--confirm", default="5m", help="of the duel that confirms")
     given = vars(parser.parse_args())
     folder = given.pop("folder").resolve()
-    rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     held = True
     for what, holds, figure in checks(folder, **given):
         sys.stdout.write(f"| {what} | {'holds' if holds else 'DOES NOT HOLD'} | {figure} |\n")

@@ -32,6 +32,7 @@ LEAST = 0.01
 MOST_OPERATORS, MOST_NODES = 5, 3
 """The strongest are enough."""
 CERTAIN = 0.5
+"""An operator moved for certain if the nodes that only one side has take so much of its difference, or more."""
 LAUNCH_SD = 0.02
 """By what ratio the time of one operator is presumed to differ between processes of one arm."""
 LISTED_NODES = 200
@@ -98,33 +99,32 @@ def _unusable(profiles: Profiles) -> str:
 def _moved(
     parts: Mapping[str, PartPairs], *, rose: bool, added: Mapping[str, float] = MappingProxyType({})
 ) -> Movements:
-    """What moved. A part of which one side's own nodes make up half of the difference or more moved for certain."""
-    differences = {name: fmean(flat(each.candidate)) - fmean(flat(each.reference)) for name, each in parts.items()}
+    """What moved. `added` is what the nodes that only one side has take of an operator; see `_added`."""
     one_sided = [
         name
         for name, each in parts.items()
         # What an arm never executes takes exactly no time there.
         if not (any(flat(each.candidate)) and any(flat(each.reference)))
-        or added.get(name, 0.0) / (differences[name] or math.inf) >= CERTAIN
+        or added.get(family(name.partition(" ")[0]), 0.0) / (_difference(each) or math.inf) >= CERTAIN
     ]
     rate = FAMILY_ALPHA / 2
     return movements(parts, rose=rose, least=LEAST, launch_sd=LAUNCH_SD, rate=rate, one_sided=one_sided)
 
 
 def _added(matched: Mapping[Matched, PartPairs]) -> dict[str, float]:
-    """Operator → mean µs of the nodes that only the candidate has, less that of those that only the reference has."""
-    found: defaultdict[str, list[tuple[Matched, float]]] = defaultdict(list)
+    """Family → mean µs of the nodes that only one side has, negative if it is the reference.
+
+    Where both sides have some, they may be the same work in other shapes, and nothing is added for certain.
+    """
+    found: defaultdict[str, list[float]] = defaultdict(list)
     for each, pairs in matched.items():
-        for name in _families(each):
-            lone = not (each.ours and each.theirs)
-            found[name].append((each, fmean(flat(pairs.candidate)) - fmean(flat(pairs.reference)) if lone else 0.0))
-    return {
-        operator_label(
-            (node.operator for each, _ in of for node in each.ours),
-            (node.operator for each, _ in of for node in each.theirs),
-        ): sum(time for _, time in of)
-        for of in found.values()
-    }
+        for name in _families(each) if not (each.ours and each.theirs) else ():
+            found[name].append(_difference(pairs))
+    return {name: sum(times) for name, times in found.items() if min(times) > 0 or max(times) < 0}
+
+
+def _difference(pairs: PartPairs) -> float:
+    return fmean(flat(pairs.candidate)) - fmean(flat(pairs.reference))
 
 
 def _families(matched: Matched) -> set[str]:

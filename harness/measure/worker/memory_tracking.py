@@ -1,6 +1,5 @@
 """Writes down with memray what a worker allocates, in launches that are not measured."""
 
-import platform
 import sys
 from importlib import import_module
 from typing import Any
@@ -24,7 +23,7 @@ class MemoryTracking:
         try:
             memray = _memray(order.site)
         except ImportError as error:
-            return f"memray cannot be loaded into Python {platform.python_version()}: {error}"
+            return f"memray cannot be loaded into Python {sys.version.split()[0]}: {error}"
         # Only sums are needed. A file of every allocation takes longer to read than the worker takes to add them up.
         self._tracker = memray.Tracker(order.path, file_format=memray.FileFormat.AGGREGATED_ALLOCATIONS)
         self._tracker.__enter__()
