@@ -205,6 +205,13 @@ def test_a_budget_that_ends_is_said_and_the_same_command_goes_on(here: Command, 
 
 
 @pytest.mark.usefixtures("no_pages")
+def test_a_probe_may_take_less_of_the_budget_than_the_shortest_before_it(here: Command) -> None:
+    """Probes of noisy arms use all that they are given. As long ones once more have no time in this budget."""
+    specs = [f"script=noise=0.05{number} pace={pace}" for number, pace in enumerate([1] * 4 + [1.07] * 4)]
+    printed = bisect(here, specs, "--metric", "latency", "--budget", "250s")
+    assert "script=noise=0.054 pace=1.07 changed latency by +" in printed
+
+
 def test_ctrl_c_in_a_probe_is_130_and_the_next_call_goes_on(
     here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -264,3 +264,29 @@ def test_the_chosen_option_is_named_before_the_stage_in_which_it_acts(here: Comm
         "option" if each.startswith("script ") else each.split()[0] for each in suspects_from(found.stdout, "latency")
     ]
     assert kinds == ["nothing" if each in ("no", "unexplained") else each for each in named]
+
+
+@pytest.mark.usefixtures("no_pages")
+@pytest.mark.parametrize("extra", ["an operator", "nodes"])
+def test_what_only_one_arm_executes_is_named_with_the_range_of_its_launches(
+    extra: str, here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original executes what the quicker model lacks: an operator, or two nodes of one that both have."""
+    kept = {"an operator": 0.0, "nodes": SHARES["Sin"]}[extra]
+    original = {**SHARES, "Sin": SHARES["Sin"] + 0.3}
+    quick = {name: share for name, share in {**SHARES, "Sin": kept}.items() if share}
+    shares: Callable[[float], Mapping[str, float]] = lambda factor: original if factor == 1.0 else quick  # noqa: E731
+    monkeypatch.setattr(scripted_profile, "shares_of", shares)
+    usual = scripted_profile.parts_of
+    more: Callable[[str, float], list[float]] = lambda operator, share: (  # noqa: E731
+        [share - 0.3, 0.15, 0.15] if operator == "Sin" and share > 0.3 else usual(operator, share)
+    )
+    monkeypatch.setattr(scripted_profile, "parts_of", more)
+    found = here(*SLOWER)
+    assert found.returncode == 1, found.stdout + found.stderr
+    (sheet,) = (tmp_path / ".kokoro-bench" / "traces").glob("*/profile.json")
+    (profiled,) = json.loads(sheet.read_text(encoding="utf-8"))["profiled"]
+    level = f"{100 * (1 - 2 ** (1 - profiled['launches'])):.2f}"
+    pattern = rf"operator Sin: \+[^;]*? at {re.escape(level)} %\), \d+ % of \+[\d.]+ ms \(([\d.]+) →"
+    (before,) = set(re.findall(pattern, found.stdout))
+    assert (float(before) > 0) is (extra == "nodes")
