@@ -69,7 +69,7 @@ class Outcome:
 
 def suspects(sides: tuple[str, ...], folder: Path, options: Sequence[str]) -> Found:
     """Run a duel."""
-    command = [sys.executable, "-m", "harness.cli", "duel", *sides, "--json", *options]
+    command = [sys.executable, "-m", "harness.cli", "duel", *sides[:2], "--json", *options, *sides[2:]]
     done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if not done.stdout.startswith("{"):
         raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")

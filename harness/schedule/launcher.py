@@ -23,8 +23,9 @@ from harness.store.liveness import process_alive
 GO: Final = "go\n"
 """The start signal, sent when the process is recorded."""
 
-COMMAND: Final = (sys.executable, "-P", "-X", "utf8", "-m", "harness.cli.scheduled_run")
+PYTHON: Final = (sys.executable, "-P", "-X", "utf8", "-m")
 """-P: files in the project's directory must not shadow packages."""
+COMMAND: Final = (*PYTHON, "harness.cli.scheduled_run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,16 +134,21 @@ def absolute_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def command_environment() -> dict[str, str]:
+    """The environment of a command of this installation in another folder."""
+    environment = absolute_variables(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(
+        part for part in (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")) if part
+    )
+    return environment
+
+
 class SystemLauncher:
     """Real processes."""
 
     def start(self, order: Order) -> Process:
         """Start a process. Raises MeasurementError if the system refuses."""
-        environment = absolute_variables(os.environ)
-        environment |= {EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
-        environment["PYTHONPATH"] = os.pathsep.join(
-            part for part in (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")) if part
-        )
+        environment = command_environment() | {EVENTS_VARIABLE: str(order.events), UNTIL_VARIABLE: repr(order.until)}
         try:
             with order.log.open("ab") as log:
                 process = subprocess.Popen(

@@ -35,6 +35,7 @@ from harness.schedule.outbox import Outbox, Retry, at_once
 from harness.schedule.post_run import PostRunActions
 from harness.schedule.promotion import promote_run, promoted_runs
 from harness.schedule.retention import Retention
+from harness.schedule.site_process import write_site
 from harness.schedule.status import ALIVE_S, Overview, overview
 from harness.store.errors import AwayError
 from harness.store.exports.openmetrics import Result
@@ -238,7 +239,7 @@ def _post_run(
         promote=lambda data: promote_run(
             data, config.baselines, SourceAtCommits(root=config.root).find, project=config.root
         ),
-        publish=lambda: _publish(here),
+        publish=lambda: write_site(here.store, config),
         link_of=lambda run_id: _link(settings, f"runs/{run_id}.html"),
         alert_link_of=lambda key: _link(settings, alert_page(key)),
         retention=Retention(
@@ -253,13 +254,6 @@ def _post_run(
         policy=policy_of(config),
         accepted=Acceptances(here.store, config.baselines),
     )
-
-
-def _publish(here: Here) -> None:
-    """Write the report's site, as `kokoro-bench report` does."""
-    from harness.runner.outputs import write_report
-
-    write_report(here.store, here.config)
 
 
 def _link(settings: Settings, page: str) -> str:

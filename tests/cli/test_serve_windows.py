@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.errors import ExitCode
+from harness.engines.pooled.windows.halves import halves_of
 from harness.models.files import ModelFiles
 from tests import forking
 from tests.conftest import Command
@@ -85,38 +87,50 @@ def test_session_options_for_the_engine_hold_unless_the_server_has_its_own(serve
     assert [(each["window"], each["planned_rtf"]) for each in options] == [("0.9", "0.4"), ("0", "0.3")]
 
 
-@pytest.mark.parametrize("half", ["features.onnx", "sound.onnx"])
-@pytest.mark.parametrize("left", [None, 0, 5_000])
-def test_a_half_that_was_removed_or_cut_short_is_made_again(
-    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path, half: str,
-    left: int | None,
-) -> None:  # fmt: skip
+@pytest.fixture(scope="module")
+def made_before(small_replica: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache folder with the halves of the replica, which `serve` finds by the digest of the model."""
+    root = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ROOT_VARIABLE, str(root))
+        halves_of(small_replica.model_path, small_replica.variant.sha256)
+    return root / "windows"
+
+
+@pytest.fixture
+def kept(made_before: Path, user_environment: dict[str, str], tmp_path: Path) -> Path:
+    """The folder of those halves in a cache of its own, which `serve` uses."""
     user_environment[ROOT_VARIABLE] = str(tmp_path / "cache")
-    given, model = ("--voices", str(small_replica.voices_path)), str(small_replica.model_path)
-    serve(*given, model=model)
-    (damaged,) = (tmp_path / "cache" / "windows").glob(f"*/{half}")
+    copytree(made_before, tmp_path / "cache" / "windows")
+    (folder,) = (tmp_path / "cache" / "windows").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize(("half", "left"), [("features.onnx", None), ("features.onnx", 5_000), ("sound.onnx", 0)])
+def test_a_half_that_was_removed_or_cut_short_is_made_again(
+    serve: Served, small_replica: ModelFiles, kept: Path, half: str, left: int | None
+) -> None:
+    damaged = kept / half
     size = damaged.stat().st_size
     if left is None:
         damaged.unlink()
     else:
         os.truncate(damaged, left)
-    address, _ = serve(*given, model=model)
+    address, _ = serve("--voices", str(small_replica.voices_path), model=str(small_replica.model_path))
     assert len(heard(address))
     assert httpx.get(f"{address}/status").json()["options"]["window"] == "0.7"
     assert damaged.stat().st_size == size
 
 
 def test_halves_in_a_folder_that_cannot_be_written_are_used(
-    serve: Served, small_replica: ModelFiles, user_environment: dict[str, str], tmp_path: Path
+    serve: Served, small_replica: ModelFiles, kept: Path
 ) -> None:
-    user_environment[ROOT_VARIABLE] = str(tmp_path / "cache")
-    given, model = ("--voices", str(small_replica.voices_path)), str(small_replica.model_path)
-    serve(*given, model=model)
-    (lock,) = (tmp_path / "cache" / "windows").glob("*/lock")
-    lock.unlink()
-    lock.mkdir()
-    status = httpx.get(f"{serve(*given, model=model)[0]}/status").json()
+    (kept / "lock").unlink()
+    (kept / "lock").mkdir()
+    address, _ = serve("--voices", str(small_replica.voices_path), model=str(small_replica.model_path))
+    status = httpx.get(f"{address}/status").json()
     assert (status["options"]["window"], status["fallbacks"]) == ("0.7", [])
+    assert [each.name for each in kept.parent.iterdir()] == [kept.name]
 
 
 @pytest.fixture

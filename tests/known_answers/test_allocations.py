@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from harness.core.records.scenario import Arm, Mode, Scenario
 from harness.measure.conductor.memray_reader import place_of
 from harness.runner.duel_causes import why_not_tracked
 from tests.conftest import Command
-from tests.engine_packages import environment_in, write_engine, write_index
+from tests.engine_packages import commit, environment_in, git, write_engine, write_index
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="memray does not run on Windows")
 
@@ -80,6 +82,77 @@ def test_without_memray_the_duel_says_what_to_install(
     assert found[0][0] == "package"
     told = "allocations: not shown (memray is not installed: pip install 'kokoro-bench[memray]')"
     assert found[-1] == ("nothing", told)
+
+
+HOLDING = "import sys; held = b'x' * {size}; from harness.cli import main; main(sys.argv[1:])"
+
+
+@contextmanager
+def server_holding(size: int) -> Iterator[str]:
+    """The address of a server that holds so many bytes more than it needs."""
+    command = [sys.executable, "-c", HOLDING.format(size=size), "mock-server", "steady", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip().partition(" at ")[2]
+        process.terminate()
+
+
+def test_a_duel_of_servers_says_that_memray_cannot_see_theirs(tmp_path: Path, here: Command) -> None:
+    options = ("--text", "chars-12", "--launches", "3", "--blocks", "2", "--gate-metrics", "rss_peak", "--json")
+    with server_holding(100_000_000) as heavy, server_holding(0) as light:
+        found = here("duel", f"url={heavy}", f"url={light}", *options, "--budget", "60s", **environment_in(tmp_path))
+    assert found.returncode == 1, found.stdout + found.stderr
+    (peak,) = (each for each in json.loads(found.stdout)["verdicts"] if each["metric"] == "rss_peak")
+    assert peak["suspects"][-1] == "allocations: not shown (memray sees those of a worker, and not those of a server)"
+
+
+PROJECT = """
+[tool.kokoro-bench]
+engine = "bells"
+runtime = "mine"
+launches = 3
+blocks = 2
+text = ["chars-12"]
+budget = "60s"
+[tool.kokoro-bench.gate]
+metrics = ["rss_peak"]
+[tool.kokoro-bench.runtimes]
+mine = ["bells @ git+file://{repository}@main"]
+[tool.kokoro-bench.schedule]
+alerts = ["file:alerts.jsonl"]
+busy-cpus = 1000
+[tool.kokoro-bench.schedule.nightly]
+cron = "30 2 * * *"
+selection = "quick"
+k = "whole and chars-12"
+confirm = "90s"
+"""
+
+
+def test_an_alert_names_the_line_that_holds_the_memory(tmp_path: Path, kokoro_bench: Command) -> None:
+    write_index(tmp_path)
+    repository = write(tmp_path / "bells", {})
+    git(repository, "init", "--quiet", "--initial-branch", "main")
+    commit(repository, "Ring the bells")
+    (tmp_path / "pyproject.toml").write_text(PROJECT.format(repository=repository), encoding="utf-8")
+    usual = environment_in(tmp_path)
+    for command in (("run", "-k", "whole and chars-12"), ("baseline", "promote", "--reason", "the first")):
+        done = kokoro_bench(*command, **usual)
+        assert done.returncode == 0, done.stdout + done.stderr
+    held = ONCE.format(megabytes=60)
+    write(repository, {BEFORE_STAGES: held})
+    commit(repository, "Hold some memory")
+    done = kokoro_bench("schedule", "run-now", "nightly", **usual)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (message,) = (json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text("utf-8").splitlines())
+    (alert,) = message["alerts"]
+    assert (alert["metric"], alert["confirmed"]) == ("rss_peak", "confirmed")
+    place = f"allocation bells.py:{number_of(held, repository)} __init__ (numpy ones): +60.0 MB"
+    assert any(each.startswith(place) for each in alert["suspects"])
+    page = (tmp_path / "reports" / "site" / alert["page"]).read_text(encoding="utf-8")
+    assert place in page
+    shown = kokoro_bench("schedule", "alert", str(alert["alert"]), "--markdown", **usual).stdout
+    assert place in shown.replace("\\", "")
 
 
 INSTALLED = "/opt/arm/lib/python3.11/site-packages"

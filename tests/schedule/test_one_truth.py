@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.core.errors import MeasurementError
 from harness.plan.config import load_config
 from harness.runner.outputs import write_report
-from harness.schedule import service
 from harness.schedule.alerts import Finding, alert_of
-from harness.schedule.service import Here
+from harness.schedule.site_process import write_site
 
 from .test_thousand_nights import Nights, Run
 
@@ -38,9 +40,13 @@ def test_an_alert_is_told_at_the_step_that_the_report_marks_and_any_other_is_mar
     assert (html.count('class="event step"'), html.count('class="event reported"')) == (1, 1)
     assert "the gate said so" in html
 
-    other = load_config({"report": str(tmp_path / "published")}, start=tmp_path, environment={})
-    here = Here(
-        config=other, store=bench.store, journal=bench.store.journal(), machine_key="", runner="here", boot="boot-1"
-    )
-    service._publish(here)
+    place = {"report": str(tmp_path / "published"), "results": bench.store.place}
+    write_site(bench.store, load_config(place, start=tmp_path, environment={}))
     assert pages(tmp_path / "published") == pages(site)
+
+
+def test_a_site_that_cannot_be_written_is_an_error_that_says_why(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("not a folder")
+    place = {"report": str(tmp_path / "taken"), "results": bench.store.place}
+    with pytest.raises(MeasurementError, match=r"the report was not written: .*taken"):
+        write_site(bench.store, load_config(place, start=tmp_path, environment={}))

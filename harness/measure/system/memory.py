@@ -144,6 +144,27 @@ class TreeMemory:
     reason: str = ""
 
 
+def process_tree(pid: int) -> "list[psutil.Process]":
+    """A process and all its descendants, without those that measure it: a server may have started the measurement.
+
+    Empty if the process has ended or may not be read.
+    """
+    import psutil
+
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return []
+    with suppress(psutil.Error):
+        line = [psutil.Process(), *psutil.Process().parents()]
+        if root in line[1:]:
+            measuring = line[line.index(root) - 1]
+            own = {measuring, *measuring.children(recursive=True)}
+            return [each for each in tree if each not in own]
+    return tree
+
+
 class TreeSampler:
     """Samples the memory of a process and all its descendants in a background thread.
 
@@ -193,13 +214,7 @@ class TreeSampler:
             self._sample()
 
     def _refresh_tree(self) -> None:
-        import psutil
-
-        try:
-            root = psutil.Process(self._pid)
-            self._tree = [root, *root.children(recursive=True)]
-        except psutil.Error:
-            self._tree = []
+        self._tree = process_tree(self._pid)
 
     def _sample(self) -> int | None:
         import psutil

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from harness.core.records.repetition import Memory
 from harness.engines.protocol import ServerProcess
-from harness.measure.system.memory import TreeSampler
+from harness.measure.system.memory import TreeSampler, process_tree
 from harness.measure.system.quiesce import TREE_WINDOW_S, await_idle
 
 
@@ -64,17 +64,14 @@ class ServerWatch:
 def tree_cpu_ns(pid: int) -> int | None:
     """CPU time of a process and its descendants, including ended ones, in ns; None if it cannot be read.
 
+    The processes that measure it do not count, unless they have ended.
+
     The kernel counts in ticks, of 10 ms on most systems.
     """
     import psutil
 
-    try:
-        root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
-    except psutil.Error:
-        return None
     seconds = None
-    for process in tree:
+    for process in process_tree(pid):
         with suppress(psutil.Error):
             times = process.cpu_times()
             # The parent's record has the time of ended children, except on macOS and Windows.

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from shutil import copytree
 from unittest.mock import Mock
 
 import numpy as np
@@ -15,8 +16,8 @@ from onnx import helper
 
 from harness.core.cache_root import ROOT_VARIABLE
 from harness.core.saved_graphs import STAMP, stamp
-from harness.engines.pooled.windows.cut import NotCut, cut
-from harness.engines.pooled.windows.halves import SIZES, UNUSED_S, Priors, halves_of
+from harness.engines.pooled.windows.cut import VERSION, NotCut, cut
+from harness.engines.pooled.windows.halves import FOLDER, SIZES, UNUSED_S, Priors, halves_of
 from harness.engines.pooled.windows.plan import CONTEXT, FRAME, Pace
 from harness.engines.pooled.windows.session import HalvesSession, Speech
 from harness.engines.speech import EngineRefusal
@@ -103,11 +104,25 @@ class TestWindows:
         np.testing.assert_array_equal(audio, session._decode(short, 0, short.frames, None, 0.0)[0])
 
 
+@pytest.fixture(scope="module")
+def made_before(small_replica: ModelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of halves that were made once: a cut takes seconds."""
+    root = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ROOT_VARIABLE, str(root))
+        return halves_of(small_replica.model_path, "digest")[0].parent
+
+
 class TestKeeping:
     @pytest.fixture(autouse=True)
     def root(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "cache"))
         return tmp_path / "cache"
+
+    @pytest.fixture
+    def halves(self, root: Path, made_before: Path) -> tuple[Path, Path]:
+        folder = copytree(made_before, root / FOLDER / made_before.name)
+        return folder / "features.onnx", folder / "sound.onnx"
 
     def test_a_model_is_cut_once(self, small_replica: ModelFiles, monkeypatch: pytest.MonkeyPatch) -> None:
         first = halves_of(small_replica.model_path, "digest")
@@ -116,24 +131,26 @@ class TestKeeping:
         assert [path.exists() for path in first] == [True, True]
         assert not list(first[0].parent.glob("*.part"))
 
-    def test_a_cut_that_was_interrupted_is_made_again(self, small_replica: ModelFiles) -> None:
-        features, sound = halves_of(small_replica.model_path, "digest")
+    def test_a_cut_that_was_interrupted_is_made_again(
+        self, small_replica: ModelFiles, halves: tuple[Path, Path]
+    ) -> None:
+        features, sound = halves
         sound.unlink()
         features.write_bytes(b"of another try")
         assert halves_of(small_replica.model_path, "digest") == (features, sound)
         assert onnx.load(features).graph.input[0].name == "input_ids"
 
-    def test_one_that_was_cut_short_is_made_again(self, small_replica: ModelFiles) -> None:
-        features, sound = halves_of(small_replica.model_path, "digest")
+    def test_one_that_was_cut_short_is_made_again(self, small_replica: ModelFiles, halves: tuple[Path, Path]) -> None:
+        features, sound = halves
         size = sound.stat().st_size
         os.truncate(sound, size - 1)
         assert halves_of(small_replica.model_path, "digest") == (features, sound)
         assert sound.stat().st_size == size
 
     def test_one_that_was_cut_short_and_cannot_be_made_again_is_named(
-        self, small_replica: ModelFiles, monkeypatch: pytest.MonkeyPatch
+        self, small_replica: ModelFiles, halves: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        features, _ = halves_of(small_replica.model_path, "digest")
+        features, _ = halves
         os.truncate(features, 10)
         read_only = PermissionError(errno.EACCES, "Permission denied")
         monkeypatch.setattr("filelock.FileLock.acquire", Mock(side_effect=read_only))
@@ -143,17 +160,16 @@ class TestKeeping:
         assert str(refused.value) == f"{told}Permission denied; remove the folder"
 
     def test_those_of_an_earlier_version_are_used_where_none_can_be_made(
-        self, small_replica: ModelFiles, monkeypatch: pytest.MonkeyPatch
+        self, small_replica: ModelFiles, halves: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        made = halves_of(small_replica.model_path, "digest")
-        (made[0].parent / SIZES).unlink()
+        (halves[0].parent / SIZES).unlink()
         monkeypatch.setattr("filelock.FileLock.acquire", Mock(side_effect=PermissionError(errno.EACCES, "no")))
-        assert halves_of(small_replica.model_path, "digest") == made
+        assert halves_of(small_replica.model_path, "digest") == halves
 
     def test_halves_that_nobody_loads_any_more_are_removed_when_others_are_made(
-        self, small_replica: ModelFiles
+        self, root: Path, small_replica: ModelFiles, made_before: Path
     ) -> None:
-        unused, used = (halves_of(small_replica.model_path, name)[0].parent for name in ("unused", "used"))
+        unused, used = (copytree(made_before, root / FOLDER / f"{name}-{VERSION}") for name in ("unused", "used"))
         for folder in (unused, used):
             os.utime(folder, times=(0, time.time() - UNUSED_S - 60))
         halves_of(small_replica.model_path, "used")
