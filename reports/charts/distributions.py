@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from statistics import median
 
 from markupsafe import Markup
@@ -99,13 +100,20 @@ class Distributions:
         self._summaries = {(each.scenario_id, each.metric): each for each in data.summaries}
         self._disturbed = _disturbed(data)
 
-    def figures(self) -> tuple[Figure, ...]:
-        """A figure for each metric with verdicts and values, in the order of the registry."""
+    def figures(self, *, most: int | None = None) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
+        """A figure for each metric with verdicts and values, in the order of the registry, of at most `most` values.
+
+        Also the titles of the metrics that are left out for that.
+        """
         rows: dict[str, list[_Row]] = {}
         for scenario in self._known.data.run.scenarios:
             for metric, row in self._rows(scenario).items():
                 rows.setdefault(metric, []).append(row)
-        return tuple(_figure(metric, rows[metric], self._named) for metric in in_order(rows))
+        metrics = in_order(rows)
+        counts = accumulate(sum(row.values.n for row in rows[metric]) for metric in metrics)
+        drawn = sum(most is None or count <= most for count in counts)
+        figures = (_figure(metric, rows[metric], self._named) for metric in metrics[:drawn])
+        return tuple(figures), tuple(metric_of(metric).title for metric in metrics[drawn:])
 
     def of_scenario(self, scenario: Scenario) -> tuple[OwnStrips, ...]:
         """The scenario's metrics on few axes: all with relative positions share one, and so do all shares."""

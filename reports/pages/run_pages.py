@@ -18,13 +18,16 @@ from reports.views.players import transcripts
 from reports.views.profiles import TRACES, profile_views
 from reports.views.speech import speech_of
 from reports.views.trends import ScenarioTrends
-from reports.views.view import NO_REFERENCE, Reference, RunView, quotes, run_view
+from reports.views.view import NO_REFERENCE, Extras, Reference, RunView, quotes, run_view
 
 _PART = 10
 _SHARE, _LEAST = 4, 2
 """A process takes this many runs at a time, and fewer towards the end, so that both processes end together."""
 _INVALID = 5_000
 """A part's runs have at most this many invalid repetitions together, which limits memory."""
+
+MOST_MARKS = 8_000
+"""A page of the site draws at most this many repetitions, each of about 180 bytes, to stay below 3 MB."""
 
 _PAGES = (
     ("index.html", "Overview"),
@@ -118,17 +121,15 @@ def draw_full(runs: Runs, due: Due, context: Context, directory: Path) -> None:
     values = runs.once(due.run_id)
     accepted = _reference(runs, due.accepted)
     data, speech = values.data, speech_of(values.data, context.audio)
-    view = run_view(
-        data,
-        values=values,
-        reference=accepted,
+    traces = publish_traces(context.traces, data.run.id, directory)
+    extras = Extras(
         sound=transcripts(data, names_of(data), speech),
         speech=speech,
         quotes=quotes(data, context),
-        profiles=profile_views(
-            context.traces, data.run.id, names_of(data), beside=publish_traces(context.traces, data.run.id, directory)
-        ),
+        profiles=profile_views(context.traces, data.run.id, names_of(data), beside=traces),
+        most_marks=MOST_MARKS,
     )
+    view = run_view(data, values=values, reference=accepted, extras=extras)
     _write_run(directory, view, due.alerts)
 
 

@@ -1,8 +1,7 @@
 """The site: an index, pages per run, scenario and metric, and a glossary. Only changed pages are drawn again."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.core.records.run import Concluded
@@ -17,6 +16,7 @@ from reports.pages.alert_pages import lines_by_run, write_alerts
 from reports.pages.bisection_pages import bisection_lines, write_bisections
 from reports.pages.rendering import render, write
 from reports.pages.run_cache import Runs
+from reports.pages.run_list_pages import run_lines, write_run_lists
 from reports.pages.run_pages import (
     Due,
     Followed,
@@ -33,39 +33,20 @@ from reports.pages.run_pages import (
     write_page,
 )
 from reports.pages.workers import RenderPool, render_pool
-from reports.text.choices import chosen
-from reports.text.format import VERDICT_WORDS, day
+from reports.text.format import VERDICT_WORDS
 from reports.text.naming import names, names_of
 from reports.views.glossary import glossary
 from reports.views.headline import headline
 from reports.views.matrix import matrices
 from reports.views.trends import Lines, lines, of_scenarios, overview, pages
-from reports.views.view import quotes, run_view
+from reports.views.view import Extras, quotes, run_view
 
 FULL = 8
 """The number of newest runs whose pages show every repetition. Pages of older runs show values and verdicts only."""
-_FILTERS = {"worse": "worse", "failed": "failed", "unclear": "unclear", "better": "better", "same": "unchanged",
-            "none": "nothing to compare with"}  # fmt: skip
-"""The filters of a list of runs: CSS class of the headline → label."""
 LISTED = 40
 """The number of runs on the index; another page lists all. A scenario that none of these runs has gets no page."""
 AT_ONCE = 6
 """The number of scenarios whose pages are one task."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunLine:
-    """A run in a list: its link, what it measured, and its result in a sentence."""
-
-    href: str
-    id: str
-    when: str
-    machine: str
-    selection: str
-    css: str
-    word: str
-    glyph: str
-    sentence: str
 
 
 def publish(store: RunStore, directory: Path, *, context: Context, derived: RunValues | None = None) -> Path:
@@ -206,7 +187,7 @@ def _write_overview(
             (data,) = both.runs.outlines([run_index.of_machine(machine)[-1].id])
             _write_index(directory, data, drawn, run_index, links=addresses, quotes=quotes(data, context))
     write_page(directory, "trends.html", machines=trend_lists)
-    write_page(directory, "runs.html", runs=[*_lines(run_index, None)], bisections=bisection_lines(context.bisections))
+    write_run_lists(directory, known, bisections=bisection_lines(context.bisections))
     write_page(directory, "glossary.html", entries=glossary(), legend=tuple(VERDICT_WORDS.values()))
 
 
@@ -228,7 +209,7 @@ def _write_index(
     links: Mapping[str, str],
     quotes: tuple[str, ...],
 ) -> None:
-    view = run_view(data, quotes=quotes)
+    view = run_view(data, extras=Extras(quotes=quotes))
     write_page(
         directory,
         "index.html",
@@ -236,24 +217,9 @@ def _write_index(
         run_href=run_page(data.run.id),
         matrices=matrices(data, names_of(data), marks=drawn.sparks),
         links=links,
-        runs=[*_lines(run_index, LISTED)],
+        runs=run_lines(run_index.newest_first()[:LISTED]),
         legend=view.legend,
     )
-
-
-def _lines(run_index: RunIndex, limit: int | None) -> Iterator[RunLine]:
-    for run in run_index.newest_first()[:limit]:
-        yield RunLine(
-            href=run_page(run.id),
-            id=run.id,
-            when=day(run.started_at),
-            machine=run.machine,
-            selection=chosen(run.selection),
-            css=run.css,
-            word="target missed" if run.glyph == "!" else _FILTERS[run.css],
-            glyph=run.glyph,
-            sentence=run.sentence,
-        )
 
 
 def _write_trends(directory: Path, machine: str, drawn: Lines, addresses: Mapping[str, str]) -> dict[str, object]:

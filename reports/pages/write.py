@@ -13,7 +13,7 @@ from reports.text.naming import names_of
 from reports.views.players import players
 from reports.views.profiles import profile_views
 from reports.views.speech import speech_of
-from reports.views.view import quotes, run_view
+from reports.views.view import Extras, quotes, run_view
 
 if TYPE_CHECKING:
     from harness.store.runs import RunStore
@@ -31,15 +31,14 @@ def write_run_page(data: RunData, path: Path, *, context: Context = NO_CONTEXT) 
     data = published(data)
     speech = speech_of(data, context.audio)
     sound = players(data, names_of(data), context.audio, speech=speech) if context.audio else None
-    view = run_view(
-        data,
-        values=RunValues(data),
+    extras = Extras(
         course=course(data),
         sound=sound,
         speech=speech,
         quotes=quotes(data, context),
         profiles=profile_views(context.traces, data.run.id, names_of(data)),
     )
+    view = run_view(data, values=RunValues(data), extras=extras)
     page = render("run.html", run=view, legend=view.legend, site=None)
     write_whole(path, page.encode(), where="--output")
     return path

@@ -60,6 +60,8 @@ class RunView:
     trade_off: TradeOff | None
     matrices: tuple[Matrix, ...]
     figures: tuple[Figure, ...]
+    left_out: tuple[str, ...]
+    """Titles of the metrics whose repetitions are not drawn, because the page would be too large."""
     shortened: bool
     course: Drawn | None
     sound: Players | None
@@ -74,27 +76,43 @@ class RunView:
     """The id of the bisection that the run belongs to; "" for none."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What a run's page shows besides the values of the run.
+
+    `course` is the chart of the run's course, `sound` are its recordings, `speech` is what is known of its speech,
+    `quotes` are sentences on the gate's error rates on this machine, and `profiles` what its profiles show. Of more
+    repetitions than `most_marks`, those of the first metrics are drawn.
+    """
+
+    course: Drawn | None = None
+    sound: Players | None = None
+    speech: Speech | None = None
+    quotes: tuple[str, ...] = ()
+    profiles: tuple[ProfileView, ...] = ()
+    most_marks: int | None = None
+
+
+NO_EXTRAS = Extras()
+
+
 def run_view(
     data: Concluded,
     *,
     values: RunValues | None = None,
     reference: Reference = NO_REFERENCE,
-    course: Drawn | None = None,
-    sound: Players | None = None,
-    speech: Speech | None = None,
-    quotes: tuple[str, ...] = (),
-    profiles: tuple[ProfileView, ...] = (),
+    extras: Extras = NO_EXTRAS,
 ) -> RunView:
     """The contents of a run's page.
 
     `values` are those of the run's scenarios. Without them the page is short: it leaves out single repetitions and met
-    targets. `course` is the chart of the run's course, `sound` are its recordings, `speech` is what is known of its
-    speech, `quotes` are sentences on the gate's error rates on this machine, and `profiles` what its profiles show.
+    targets.
     """
     named = names_of(data)
-    speech = speech or Speech(data)
+    speech = extras.speech or Speech(data)
     beside = arms(values.data, values, speech=speech) if values else None
     head = headline(data, named)
+    figures, left_out = _figures(values, named, reference, most=extras.most_marks) if values else ((), ())
     return RunView(
         title=f"{head.sentence} · {data.run.id}",
         id=data.run.id,
@@ -111,24 +129,27 @@ def run_view(
         arms=beside if beside and len(beside.lines) > 1 else None,
         trade_off=trade_off(values.data, values, speech) if values else None,
         matrices=matrices(data, named),
-        figures=_figures(values, named, reference) if values else (),
+        figures=figures,
+        left_out=left_out,
         shortened=values is None and bool(tries(data)),
-        course=course,
-        sound=sound,
+        course=extras.course,
+        sound=extras.sound,
         gaps=gaps(data, named),
         facts=facts(data.run, before=reference.run),
         legend=legend({verdict.shown_as for verdict in data.verdicts}),
         replays=replays(data, named),
         rules=_rules(data),
-        quotes=quotes if any(verdict.change for verdict in data.verdicts) else (),
-        profiles=profiles,
+        quotes=extras.quotes if any(verdict.change for verdict in data.verdicts) else (),
+        profiles=extras.profiles,
         bisection=bisection_of(data.run.selection),
     )
 
 
-def _figures(values: RunValues, named: Names, reference: Reference) -> tuple[Figure, ...]:
+def _figures(
+    values: RunValues, named: Names, reference: Reference, *, most: int | None
+) -> tuple[tuple[Figure, ...], tuple[str, ...]]:
     estimates = implied(values.data) | dict(reference.estimates)
-    return Distributions(values, named, reference=estimates).figures()
+    return Distributions(values, named, reference=estimates).figures(most=most)
 
 
 def quotes(data: Concluded, context: Context) -> tuple[str, ...]:
