@@ -1,4 +1,4 @@
-"""The pages that list all runs: the newest ones, and pages of older ones that do not change any more."""
+"""The pages that list all runs: the newest ones, and pages of older ones, on which a run stays."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
